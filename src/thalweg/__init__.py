@@ -1,3 +1,147 @@
-"""Thalweg finds what holds a PyTorch training script back, proves it, and mends it."""
+"""Thalweg finds what holds a PyTorch training script back, proves it, and mends it.
+
+    import thalweg
+
+    report = thalweg.diagnose("train.py")       # the findings as plain data
+    thalweg.run("train.py", interventions=report["findings"][0]["remedy"]["interventions"])
+
+Importing it is cheap: PyTorch is loaded when something first needs it. The parts of the library
+(`thalweg.optim`, `thalweg.curvature`, ...) are loaded when they are first named.
+"""
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "diagnose", "environment", "explain", "run"]
+
+_PARTS = (
+    "curvature",
+    "doctor",
+    "interventions",
+    "linalg",
+    "obstacles",
+    "optim",
+    "recorder",
+    "report",
+    "trials",
+)
+
+
+def diagnose(
+    script: str | PathLike[str],
+    arguments: Sequence[str] = (),
+    *,
+    budget: float = 300.0,
+    steps: int | None = None,
+    seed: int | None = None,
+    only: Sequence[str] = (),
+    progress: Callable[[Any], None] | None = None,
+) -> dict[str, Any]:
+    """What holds a training script back, proved by running it with one thing changed at a time.
+
+    Args:
+        script: The training script, unedited.
+        arguments: Its own command line arguments.
+        budget: Seconds that the diagnosis may take.
+        steps: Optimizer steps after which every run is stopped; as many as fit if None.
+        seed: Seed of the first run; the script's own if None.
+        only: Codes of the obstacles to look for; all if empty.
+        progress: Called as the work goes on, with an object that has `done`, `total` and `says`.
+
+    Returns:
+        The report as plain data, as `thalweg diagnose --json` writes it (schema 1).
+
+    Raises:
+        thalweg.doctor.ScriptFailed: The script fails by itself.
+        FileNotFoundError: There is no such script.
+        ValueError: An argument cannot be; the message says which and what to give instead.
+    """
+    from thalweg import doctor
+
+    return doctor.diagnose(
+        _existing(script),
+        list(arguments),
+        budget=budget,
+        steps=steps,
+        seed=seed,
+        only=tuple(only),
+        progress=progress or (lambda _: None),
+    ).as_data()
+
+
+def run(
+    script: str | PathLike[str],
+    arguments: Sequence[str] = (),
+    *,
+    interventions: Sequence[Mapping[str, Any]] = (),
+) -> int:
+    """Run a training script under interventions, in a process of its own.
+
+    Args:
+        script: The training script, unedited.
+        arguments: Its own command line arguments.
+        interventions: What to change, as plain data, such as a report's remedy holds:
+            `{"kind": "learning-rate", "factor": 0.1}`. None: the script as it is.
+
+    Returns:
+        The script's exit code.
+
+    Raises:
+        FileNotFoundError: There is no such script.
+    """
+    options = [
+        word for item in interventions for word in ("--intervention", json.dumps(dict(item)))
+    ]
+    # -P: a module of the current folder must not stand in for one that Thalweg imports.
+    command = [sys.executable, "-P", "-m", "thalweg", "run", *options, "--"]
+    return subprocess.run([*command, str(_existing(script)), *arguments], check=False).returncode
+
+
+def explain(name: str) -> str:
+    """What an obstacle, an optimizer or an intervention is, in Markdown.
+
+    Raises:
+        ValueError: Nothing has this name; the message gives the nearest that has one.
+    """
+    from thalweg.cli.command import UsageError
+    from thalweg.cli.explain import explanation
+
+    try:
+        return explanation(name)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+def environment() -> dict[str, str]:
+    """Versions, cores and devices by name: what an issue should say about a machine."""
+    from thalweg.cli import environment as command
+
+    return command.environment()
+
+
+def _existing(script: str | PathLike[str]) -> Path:
+    """The path of a script that is there."""
+    path = Path(fspath(script))
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such script")
+    return path
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Load a part of the library when it is first named."""
+    if name in _PARTS:
+        return importlib.import_module(f"thalweg.{name}")
+    raise AttributeError(f"module 'thalweg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names and the parts."""
+    return sorted([*__all__, *_PARTS])

@@ -1,0 +1,7 @@
+"""`python -m thalweg`: the command line."""
+
+import sys
+
+from thalweg.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,103 @@
+"""What can be explained: every obstacle, optimizer rule and intervention, by its name.
+
+The explanations are the docstrings of the modules. They are read from the source without
+importing it, so that `thalweg explain` answers at once and needs no PyTorch.
+"""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One thing that `thalweg explain` knows.
+
+    Attributes:
+        kind: `obstacle`, `optimizer` or `intervention`.
+        name: What a user calls it.
+        text: Its explanation, in Markdown; the first line says what it is.
+    """
+
+    kind: str
+    name: str
+    text: str
+
+    @property
+    def summary(self) -> str:
+        """The first line of the explanation."""
+        return self.text.partition("\n")[0]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where the topics of one kind stand, and which constant in a module gives the topic's name.
+
+    Without such a constant every module of the folder is a topic, named by its file.
+    """
+
+    kind: str
+    folder: tuple[str, ...]
+    constant: str | None
+
+
+SHELVES = (
+    Shelf("obstacle", ("obstacles",), "CODE"),
+    Shelf("optimizer", ("optim", "rules"), None),
+    Shelf("intervention", ("interventions",), "KIND"),
+)
+
+
+def topics(kind: str | None = None) -> list[Topic]:
+    """All topics, or those of one kind, in the order of the shelves and then of their names."""
+    return [topic for shelf in SHELVES if kind in (None, shelf.kind) for topic in on_shelf(shelf)]
+
+
+def codes() -> list[str]:
+    """The codes of all obstacles."""
+    return [topic.name for topic in topics("obstacle")]
+
+
+def canonical(name: str) -> str:
+    """`name` as topics are named: lower case, words joined by hyphens."""
+    return name.strip().lower().replace("_", "-").replace(" ", "-")
+
+
+def on_shelf(shelf: Shelf) -> list[Topic]:
+    """The topics of one shelf by name."""
+    found = (topic_in(source, shelf) for source in sources(shelf.folder))
+    return sorted((topic for topic in found if topic), key=lambda topic: topic.name)
+
+
+def sources(folder: tuple[str, ...]) -> Iterator[Traversable]:
+    """The modules of a folder of this package, without those that begin with an underscore."""
+    place = files("thalweg").joinpath(*folder)
+    if place.is_dir():
+        for entry in place.iterdir():
+            if entry.name.endswith(".py") and not entry.name.startswith("_"):
+                yield entry
+
+
+def topic_in(source: Traversable, shelf: Shelf) -> Topic | None:
+    """The topic that a module explains, if it is one."""
+    module = ast.parse(source.read_text(encoding="utf-8"))
+    name = source.name.removesuffix(".py") if shelf.constant is None else None
+    name = name or constant(module, shelf.constant or "")
+    if name is None:
+        return None
+    return Topic(shelf.kind, canonical(name), inspect.cleandoc(ast.get_docstring(module) or ""))
+
+
+def constant(module: ast.Module, name: str) -> str | None:
+    """The text that a module assigns to `name` at its top level."""
+    for statement in module.body:
+        match statement:
+            case (
+                ast.Assign(targets=[ast.Name(id=target)], value=ast.Constant(value=str(text)))
+                | ast.AnnAssign(target=ast.Name(id=target), value=ast.Constant(value=str(text)))
+            ) if target == name:
+                return text
+    return None

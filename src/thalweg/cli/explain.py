@@ -1,0 +1,64 @@
+"""`thalweg explain`: what an obstacle, an optimizer or an intervention is."""
+
+import argparse
+from itertools import groupby
+
+from thalweg.cli.catalogue import Topic, canonical, topics
+from thalweg.cli.command import Command, UsageError, hint
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="what to explain (default: a list)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print one explanation, or the list of all that can be explained."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    text = listing() if options.name is None else explanation(options.name)
+    Console().print(Markdown(text))
+    return 0
+
+
+def explanation(name: str) -> str:
+    """The explanation of `name`, in Markdown.
+
+    Raises:
+        UsageError: Nothing has this name; the message gives the nearest that has one.
+    """
+    found = [topic for topic in topics() if topic.name == canonical(name)]
+    if not found:
+        known = [topic.name for topic in topics()]
+        raise UsageError(
+            f"nothing is called {name!r}{hint(canonical(name), known)} "
+            "`thalweg explain` lists all names"
+        )
+    return "\n\n".join(f"# {topic.name} ({topic.kind})\n\n{topic.text}" for topic in found)
+
+
+def listing() -> str:
+    """All names with their first lines, by kind, in Markdown."""
+    return "\n\n".join(
+        f"# {kind}s\n\n" + "\n".join(map(entry, found))
+        for kind, found in groupby(topics(), key=lambda topic: topic.kind)
+    )
+
+
+def entry(topic: Topic) -> str:
+    """One line of the list."""
+    return f"* **{topic.name}**: {topic.summary}"
+
+
+COMMAND = Command(
+    name="explain",
+    summary="say what an obstacle, an optimizer or an intervention is",
+    usage="[NAME]",
+    description="Explain an obstacle, an optimizer or an intervention; without a name, list all.",
+    example="thalweg explain learning-rate-too-high",
+    python='print(thalweg.explain("learning-rate-too-high"))',
+    configure=configure,
+    run=run,
+    needs=("rich",),
+)
