@@ -1,0 +1,39 @@
+"""What every test shares: one thread, the project's folders, and a way to run the command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Before anything imports PyTorch, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+Completed = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def thalweg() -> Callable[..., Completed]:
+    """Run `thalweg WORDS` in a process of its own; output is captured as text."""
+
+    def run(*words: str | Path, cwd: Path = ROOT, timeout: float = 300.0) -> Completed:
+        return subprocess.run(
+            [sys.executable, "-m", "thalweg", *map(str, words)],
+            cwd=cwd,
+            env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
