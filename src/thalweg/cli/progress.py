@@ -37,7 +37,9 @@ def shown(first: str) -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.completed:.0f}/{task.total}", markup=False),
         TimeElapsedColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    with Bar(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task(first, total=None)
 
         def show(progress: Progress) -> None:
