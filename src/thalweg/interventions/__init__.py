@@ -1,0 +1,31 @@
+"""Interventions: one thing each that can be changed in a running program from outside."""
+
+from thalweg.interventions.activation import ActivationSwap
+from thalweg.interventions.clear_stale_gradients import ClearStaleGradients
+from thalweg.interventions.clipping import Clipping
+from thalweg.interventions.initialization import Initialization
+from thalweg.interventions.input_standardization import InputStandardization
+from thalweg.interventions.intervention import Intervention, InterventionError
+from thalweg.interventions.learning_rate import LearningRate
+from thalweg.interventions.loss_wiring import LossWiring
+from thalweg.interventions.optimizer import OptimizerSwap
+from thalweg.interventions.other_sign import OtherSign
+from thalweg.interventions.registry import INTERVENTIONS, from_data
+from thalweg.interventions.trained_parameters import TrainedParameters
+
+__all__ = [
+    "INTERVENTIONS",
+    "ActivationSwap",
+    "ClearStaleGradients",
+    "Clipping",
+    "Initialization",
+    "InputStandardization",
+    "Intervention",
+    "InterventionError",
+    "LearningRate",
+    "LossWiring",
+    "OptimizerSwap",
+    "OtherSign",
+    "TrainedParameters",
+    "from_data",
+]

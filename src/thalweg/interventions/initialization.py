@@ -1,0 +1,136 @@
+"""Another initialization: weights are drawn anew so that signals keep their variance.
+
+What it changes: before the first update, each weight is redrawn when its layer is first called, from
+a random stream of our own, so that the script's own stream of batches stays what it was. Biases that
+stand in the same call become zero. Schemes: ``he`` (He et al., 2015: deviation sqrt(2 / fan in)),
+``glorot`` (Glorot & Bengio, 2010: sqrt(2 / (fan in + fan out))), ``lecun`` (LeCun et al., 1998:
+sqrt(1 / fan in)), ``orthogonal`` (Saxe et al., 2014). Recurrent matrices are always orthogonal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+
+from thalweg.interventions.intervention import Intervention, InterventionError
+from thalweg.recorder.anatomy import LAYERS, RECURRENT, plain
+from thalweg.recorder.session import Call, Session
+
+SCHEMES = ("he", "glorot", "lecun", "orthogonal")
+
+
+@dataclass
+class Initialization(Intervention):
+    """Draw the weights anew; ``recurrent_only`` leaves everything but recurrent matrices alone."""
+
+    kind: ClassVar[str] = "initialization"
+    scheme: str = "he"
+    recurrent_only: bool = False
+    _seen: dict[int, torch.Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.scheme not in SCHEMES:
+            raise InterventionError(
+                f"initialization: scheme={self.scheme!r}: choose one of {', '.join(SCHEMES)}"
+            )
+        self._random = torch.Generator().manual_seed(20_260)
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data."""
+        data: dict[str, Any] = {"kind": self.kind, "scheme": self.scheme}
+        return data | ({"recurrent_only": True} if self.recurrent_only else {})
+
+    def started(self, session: Session) -> None:
+        """Remember whose steps to count."""
+        self._session = session
+
+    def rewrite(self, call: Call) -> None:
+        """Redraw the weights of a layer that is called for the first time."""
+        name = plain(call.name)
+        if self._session.step or name not in LAYERS or name.startswith("embedding"):
+            return
+        leaves = [one for one in _flat(call.args) if one.requires_grad and one.is_leaf]
+        new = [one for one in leaves if id(one) not in self._seen]
+        transposed = name in ("matmul", "mm", "mv", "addmm", "bmm", "__matmul__")
+        for one in new:
+            self._seen[id(one)] = one
+            recurrent = name in RECURRENT and one.dim() == 2 and one.shape[0] % one.shape[1] == 0
+            if not self.recurrent_only or (recurrent and _is_recurrent(one, new)):
+                self._draw(one, transposed, recurrent and _is_recurrent(one, new))
+
+    def _draw(self, weight: torch.Tensor, transposed: bool, recurrent: bool) -> None:
+        with torch.no_grad():
+            if weight.dim() < 2 or min(weight.shape) == 0:
+                weight.zero_()
+            elif recurrent or self.scheme == "orthogonal":
+                weight.copy_(self._orthogonal(weight))
+            else:
+                noise = torch.randn(weight.shape, generator=self._random, dtype=torch.float64)
+                weight.copy_(noise * self._deviation(weight, transposed))
+
+    def _deviation(self, weight: torch.Tensor, transposed: bool) -> float:
+        fan_out = weight.shape[-1] if transposed else weight.shape[0]
+        fan_in = weight.numel() / fan_out
+        if self.scheme == "glorot":
+            field_size = math.prod(weight.shape[2:]) if weight.dim() > 2 else 1
+            return math.sqrt(2.0 / (fan_in + fan_out * field_size))
+        return math.sqrt((2.0 if self.scheme == "he" else 1.0) / fan_in)
+
+    def _orthogonal(self, weight: torch.Tensor) -> torch.Tensor:
+        columns = weight.numel() // weight.shape[0]
+        blocks = [
+            _orthogonal_rows(block, columns, self._random)
+            for block in _block_rows(weight.shape[0], columns)
+        ]
+        return torch.cat(blocks).reshape(weight.shape)
+
+    def name(self) -> str:
+        """A few words for a table."""
+        where = "orthogonal recurrent weights" if self.recurrent_only else f"{self.scheme} initialization"
+        return where
+
+    def says(self) -> str:
+        """One sentence that tells a person what to change."""
+        if self.recurrent_only:
+            return "Initialize the recurrent weights as orthogonal matrices."
+        title = {"he": "He", "glorot": "Glorot", "lecun": "LeCun", "orthogonal": "orthogonal"}
+        return f"Initialize the weights by {title[self.scheme]}'s scheme and the biases at zero."
+
+    def edit(self) -> str:
+        """A line of code."""
+        if self.recurrent_only:
+            return "nn.init.orthogonal_(rnn.weight_hh_l0)"
+        return {
+            "he": "nn.init.kaiming_normal_(layer.weight); nn.init.zeros_(layer.bias)",
+            "glorot": "nn.init.xavier_normal_(layer.weight); nn.init.zeros_(layer.bias)",
+            "lecun": "nn.init.kaiming_normal_(layer.weight, nonlinearity='linear')",
+            "orthogonal": "nn.init.orthogonal_(layer.weight)",
+        }[self.scheme]
+
+
+def _flat(part: Any) -> list[torch.Tensor]:
+    if isinstance(part, torch.Tensor):
+        return [part]
+    if isinstance(part, tuple | list):
+        return [one for item in part for one in _flat(item)]
+    return []
+
+
+def _is_recurrent(weight: torch.Tensor, together: list[torch.Tensor]) -> bool:
+    """In a fused recurrent call the second matrix of each pair maps states to states."""
+    matrices = [one for one in together if one.dim() == 2]
+    return any(one is weight for one in matrices[1::2])
+
+
+def _block_rows(rows: int, columns: int) -> list[int]:
+    """Gates are stacked: one orthogonal block for each."""
+    return [columns] * (rows // columns) + ([rows % columns] if rows % columns else [])
+
+
+def _orthogonal_rows(rows: int, columns: int, random: torch.Generator) -> torch.Tensor:
+    noise = torch.randn(max(rows, columns), columns, generator=random, dtype=torch.float64)
+    q, r = torch.linalg.qr(noise)
+    return (q * r.diagonal().sign())[:rows]

@@ -1,0 +1,91 @@
+"""Another learning rate: every rate of every optimizer times a factor, schedules included.
+
+What it changes: just before an update the rates of the parameter groups are scaled, just after it
+they are put back, so that schedulers and the script itself see their own numbers. In a program that
+updates its parameters by hand the gradients are scaled, which for plain descent is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch.optim.optimizer import Optimizer
+
+from thalweg.interventions.intervention import Intervention, InterventionError
+
+
+@dataclass
+class LearningRate(Intervention):
+    """Scale the learning rate by ``factor``, or set it to ``value`` (the first group's, at its start)."""
+
+    kind: ClassVar[str] = "learning-rate"
+    factor: float | None = None
+    value: float | None = None
+    _kept: dict[int, list[Any]] = field(default_factory=dict, init=False, repr=False)
+    _factors: dict[int, float] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        given = self.factor if self.value is None else self.value
+        if (self.factor is None) == (self.value is None) or not given or not 0 < given < float("inf"):
+            raise InterventionError(
+                f"learning-rate: factor={self.factor}, value={self.value}: give one of them, positive"
+            )
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data."""
+        given = {"factor": self.factor, "value": self.value}
+        return {"kind": self.kind} | {k: v for k, v in given.items() if v is not None}
+
+    def gradients(
+        self, leaves: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]
+    ) -> Sequence[torch.Tensor | None]:
+        """Scale the gradients of an update made by hand."""
+        if self.factor is None:
+            raise InterventionError(
+                "learning-rate: value needs an optimizer; this script updates its parameters by "
+                "hand, where only a factor can be applied"
+            )
+        return [None if one is None else one * self.factor for one in gradients]
+
+    def before_step(self, optimizer: Optimizer | None) -> None:
+        """Scale the rates."""
+        if optimizer is None:
+            return
+        groups = [group for group in optimizer.param_groups if "lr" in group]
+        factor = self._factor(optimizer, groups)
+        self._kept[id(optimizer)] = [group["lr"] for group in groups]
+        for group in groups:
+            group["lr"] = group["lr"] * factor
+
+    def after_step(self, optimizer: Optimizer | None) -> None:
+        """Put the rates back."""
+        kept = self._kept.pop(id(optimizer), [])
+        groups = [] if optimizer is None else optimizer.param_groups
+        with_rate = [group for group in groups if "lr" in group]
+        for group, rate in zip(with_rate, kept, strict=False):
+            group["lr"] = rate
+
+    def _factor(self, optimizer: Optimizer, groups: list[dict[str, Any]]) -> float:
+        if self.factor is not None:
+            return self.factor
+        if id(optimizer) not in self._factors:
+            first = float(groups[0].get("initial_lr", groups[0]["lr"])) if groups else 1.0
+            self._factors[id(optimizer)] = (self.value or 0.0) / first if first else 1.0
+        return self._factors[id(optimizer)]
+
+    def name(self) -> str:
+        """A few words for a table."""
+        return f"learning rate x {self.factor:g}" if self.factor else f"learning rate {self.value:g}"
+
+    def says(self) -> str:
+        """One sentence that tells a person what to change."""
+        if self.factor is None:
+            return f"Set the learning rate to {self.value:g}."
+        return f"Multiply the learning rate by {self.factor:g}."
+
+    def edit(self) -> str:
+        """A line of code."""
+        return f"lr={self.value:g}" if self.value else f"lr={self.factor:g} * lr"

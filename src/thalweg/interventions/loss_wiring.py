@@ -1,0 +1,116 @@
+"""Loss and output that fit: where outputs and targets allow only one reading, that one is computed.
+
+What it changes, by ``reading``:
+
+* ``logits``: a loss that applies softmax (or the sigmoid) itself is given what stood before the
+  script's own softmax (sigmoid).
+* ``log-probabilities``: a negative log-likelihood that is given raw outputs gets their log-softmax;
+  one that is given probabilities gets their logarithm.
+* ``same-shape``: outputs of shape (n, 1) and targets of shape (n,) are compared element by element
+  instead of each with each.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch.nn import functional as F
+
+from thalweg.interventions.intervention import Intervention, InterventionError
+from thalweg.recorder.anatomy import plain
+from thalweg.recorder.readings import DIFFERENCES
+from thalweg.recorder.session import Call
+
+READINGS = {
+    "logits": "Give the loss the raw outputs: it applies softmax (or the sigmoid) itself.",
+    "log-probabilities": "Give the negative log-likelihood log-probabilities, or use cross-entropy.",
+    "same-shape": "Give outputs and targets the same shape before comparing them.",
+}
+EDITS = {
+    "logits": "criterion(logits, target)  # no softmax before it",
+    "log-probabilities": "F.cross_entropy(outputs, target)",
+    "same-shape": "loss = F.mse_loss(outputs.squeeze(1), target)",
+}
+EXPECTS_LOGITS = {"cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid"}
+ELEMENTWISE = DIFFERENCES | {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
+
+
+@dataclass
+class LossWiring(Intervention):
+    """Compute the loss as ``reading`` says."""
+
+    kind: ClassVar[str] = "loss-wiring"
+    reading: str = "logits"
+
+    def __post_init__(self) -> None:
+        if self.reading not in READINGS:
+            raise InterventionError(
+                f"loss-wiring: reading={self.reading!r}: choose one of {', '.join(READINGS)}"
+            )
+        self._source: dict[int, tuple[weakref.ref[torch.Tensor], torch.Tensor]] = {}
+
+    def rewrite(self, call: Call) -> None:
+        """Answer the loss."""
+        name = plain(call.name)
+        if self.reading == "logits" and name in EXPECTS_LOGITS:
+            self._change_first(call, self._before_squashing)
+        elif self.reading == "log-probabilities" and name in ("nll_loss", "nll_loss_nd"):
+            self._change_first(call, _log_probabilities)
+        elif self.reading == "same-shape" and name in ELEMENTWISE:
+            _align(call)
+
+    def called(self, call: Call, result: Any) -> None:
+        """Remember what stood before a softmax or sigmoid."""
+        if self.reading != "logits" or plain(call.name) not in EXPECTS_LOGITS.values():
+            return
+        source = call.args[0] if call.args else call.kwargs.get("input")
+        if isinstance(result, torch.Tensor) and isinstance(source, torch.Tensor):
+            key = id(result)
+            gone = lambda _, k=key: self._source.pop(k, None)  # noqa: E731
+            self._source[key] = (weakref.ref(result, gone), source)
+
+    def _before_squashing(self, outputs: torch.Tensor) -> torch.Tensor:
+        known = self._source.get(id(outputs))
+        return known[1] if known and known[0]() is outputs else outputs
+
+    @staticmethod
+    def _change_first(call: Call, change: Any) -> None:
+        if call.args:
+            call.args = (change(call.args[0]), *call.args[1:])
+        elif "input" in call.kwargs:
+            call.kwargs = call.kwargs | {"input": change(call.kwargs["input"])}
+
+    def name(self) -> str:
+        """A few words for a table."""
+        return {"logits": "loss on raw outputs", "log-probabilities": "loss on log-probabilities",
+                "same-shape": "outputs and targets of one shape"}[self.reading]  # fmt: skip
+
+    def says(self) -> str:
+        """One sentence that tells a person what to change."""
+        return READINGS[self.reading]
+
+    def edit(self) -> str:
+        """A line of code."""
+        return EDITS[self.reading]
+
+
+def _log_probabilities(outputs: torch.Tensor) -> torch.Tensor:
+    sums = outputs.detach().sum(1)
+    are_probabilities = bool((outputs.detach() >= 0).all() and ((sums - 1).abs() < 1e-3).all())
+    if are_probabilities:
+        return outputs.clamp_min(torch.finfo(outputs.dtype).tiny).log()
+    return F.log_softmax(outputs, 1)
+
+
+def _align(call: Call) -> None:
+    if len(call.args) < 2 or not all(isinstance(one, torch.Tensor) for one in call.args[:2]):
+        return
+    left, right = call.args[:2]
+    if left.numel() == right.numel() and left.dim() != right.dim() and left.numel() > 1:
+        if left.requires_grad or not right.requires_grad:
+            call.args = (left, right.reshape(left.shape), *call.args[2:])
+        else:
+            call.args = (left.reshape(right.shape), right, *call.args[2:])

@@ -1,0 +1,50 @@
+"""The interventions by the kind under which their descriptions travel."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from thalweg.interventions.activation import ActivationSwap
+from thalweg.interventions.clear_stale_gradients import ClearStaleGradients
+from thalweg.interventions.clipping import Clipping
+from thalweg.interventions.initialization import Initialization
+from thalweg.interventions.input_standardization import InputStandardization
+from thalweg.interventions.intervention import Intervention, InterventionError
+from thalweg.interventions.learning_rate import LearningRate
+from thalweg.interventions.loss_wiring import LossWiring
+from thalweg.interventions.optimizer import OptimizerSwap
+from thalweg.interventions.other_sign import OtherSign
+from thalweg.interventions.trained_parameters import TrainedParameters
+
+INTERVENTIONS: dict[str, type[Intervention]] = {
+    one.kind: one
+    for one in (
+        ActivationSwap,
+        ClearStaleGradients,
+        Clipping,
+        Initialization,
+        InputStandardization,
+        LearningRate,
+        LossWiring,
+        OptimizerSwap,
+        OtherSign,
+        TrainedParameters,
+    )
+}
+
+
+def from_data(data: Mapping[str, Any]) -> Intervention:
+    """The intervention that plain data describes.
+
+    Raises:
+        InterventionError: If the kind or a setting is unknown, with the nearest known kind.
+    """
+    fields = dict(data)
+    kind = fields.pop("kind", None)
+    if kind not in INTERVENTIONS:
+        near = difflib.get_close_matches(str(kind), INTERVENTIONS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(INTERVENTIONS))}"
+        raise InterventionError(f"there is no intervention {kind!r}; {hint}")
+    return INTERVENTIONS[kind].make(fields)

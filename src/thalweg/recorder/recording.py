@@ -1,0 +1,104 @@
+"""A recording read back from its folder: plain data, no tensors, no PyTorch.
+
+Files: ``steps.jsonl`` (one line a step: optimizer, step, loss, rate, and ``stale`` where true),
+``samples.jsonl`` (one line a step in full), ``readings.jsonl`` (one line a reading of the script's
+own), ``moments.npz`` (mean and deviation of the data at each entrance), ``summary.json``. Lines and
+NumPy's archive need nothing that the core does not have, and a run that was cut off leaves every
+line that it had written.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HIGHER_IS_BETTER = {"accuracy": True, "rate": True, "loss": False, "error": False, "value": False}
+PREFERENCE = ("accuracy", "loss", "error", "rate")
+
+
+@dataclass
+class Recording:
+    """What was seen of one run.
+
+    Attributes:
+        steps: One row a step.
+        samples: One row a step in full, in order.
+        readings: What the script read out of its model.
+        moments: ``mean0, std0, count0, mean1 ...`` of the data that entered.
+        summary: Steps, seconds, optimizers, parameters that were not trained.
+    """
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    readings: list[dict[str, Any]] = field(default_factory=list)
+    moments: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> Recording:
+        """The recording in this folder; files that a run did not get to write are empty."""
+        moments: dict[str, Any] = {}
+        if (folder / "moments.npz").exists():
+            with np.load(folder / "moments.npz", allow_pickle=False) as archive:
+                moments = dict(archive)
+        summary = folder / "summary.json"
+        return cls(
+            _lines(folder / "steps.jsonl"),
+            _lines(folder / "samples.jsonl"),
+            _lines(folder / "readings.jsonl"),
+            moments,
+            json.loads(summary.read_text()) if summary.exists() else {},
+        )
+
+    def losses(self, optimizer: int = 0) -> list[float]:
+        """The loss of every step of one optimizer; not a number where it was not finite."""
+        rows = (row for row in self.steps if row["optimizer"] == optimizer)
+        return [math.nan if row["loss"] is None else row["loss"] for row in rows]
+
+    @property
+    def optimizers(self) -> list[int]:
+        """Which optimizers have made steps."""
+        return sorted({row["optimizer"] for row in self.steps})
+
+    def measure(self) -> tuple[str, str] | None:
+        """Site and kind of the script's own last evaluation; None if it has none.
+
+        Of the readings that were made after the last update (with gradients or not) or, failing
+        that, of those made without gradients, the best kind is taken: an accuracy before a loss,
+        before an error, before a rate.
+        """
+        last = max((row["step"] for row in self.steps), default=-1) + 1
+        final = [one for one in self.readings if one["step"] >= last and one["kind"] != "value"]
+        final = final or [
+            one for one in self.readings if not one["training"] and one["kind"] != "value"
+        ]
+        for kind in PREFERENCE:
+            found = [one for one in final if one["kind"] == kind]
+            if found:
+                return found[-1]["site"], kind
+        return None
+
+    def series(self, measure: tuple[str, str]) -> list[tuple[int, float]]:
+        """The values of a measure over the steps; not a number where it was not finite."""
+        return [
+            (one["step"], math.nan if one["value"] is None else one["value"])
+            for one in self.readings
+            if (one["site"], one["kind"]) == measure
+        ]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:  # the line that a cut-off run was writing
+            break
+    return rows

@@ -1,0 +1,301 @@
+"""A session watches a running PyTorch program that knows nothing of us, and lets it be changed.
+
+PyTorch shows every call of its functions to a ``TorchFunctionMode`` and every optimizer step to
+global hooks. A session turns them into a handful of events and hands these to its listeners in
+order: recorders only look, interventions may answer. Nothing of the program is edited, and with
+listeners that only look its numbers stay the same bit for bit.
+
+Events see whole functions (``linear``, ``cross_entropy``, ``rnn_tanh``), never their insides: while
+one call is being answered the mode is off. That is why a program of bare tensors and one of
+modules look alike from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch.optim.optimizer import (
+    Optimizer,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+from torch.overrides import TorchFunctionMode
+
+# Calls that neither compute a value the loss can depend on nor read one out.
+SILENT = frozenset(
+    "dim size numel stride storage_offset is_complex is_floating_point is_contiguous element_size "
+    "data_ptr get_device untyped_storage nelement ndimension type_as __len__ __hash__ "
+    "_set_grad_enabled _record_function_enter_new _record_function_exit._RecordFunction "
+    "requires_grad_ retain_grad register_hook is_nonzero_ has_names __repr__ names".split()
+)
+# Properties whose value is a tensor computed from the tensor they belong to.
+VIEWING = frozenset({"T", "mT", "H", "mH", "real", "imag"})
+
+
+@dataclass(slots=True)
+class Call:
+    """One PyTorch function on its way to be computed."""
+
+    func: Callable[..., Any]
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class Listener:
+    """What can happen in a session. Each method does nothing here; a listener has those it needs."""
+
+    def started(self, session: Session) -> None:
+        """The script is about to run."""
+
+    def optimizer_made(self, optimizer: Optimizer) -> None:
+        """The program constructed an optimizer."""
+
+    def rewrite(self, call: Call) -> None:
+        """A call is about to be computed; its function and arguments may be replaced in place."""
+
+    def called(self, call: Call, result: Any) -> None:
+        """A call was computed."""
+
+    def before_backward(self, loss: torch.Tensor) -> None:
+        """The program is about to differentiate this loss."""
+
+    def after_backward(self, loss: torch.Tensor) -> None:
+        """The gradients of this loss have arrived."""
+
+    def gradients(
+        self, leaves: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]
+    ) -> Sequence[torch.Tensor | None]:
+        """Gradients that a program without an optimizer is about to use; may be replaced."""
+        return gradients
+
+    def before_step(self, optimizer: Optimizer | None) -> None:
+        """An optimizer is about to update its parameters (None: the program does it by hand)."""
+
+    def after_step(self, optimizer: Optimizer | None) -> None:
+        """The parameters have been updated."""
+
+    def finished(self) -> None:
+        """The script has ended, whatever the way."""
+
+
+def leaves_of(loss: torch.Tensor) -> list[torch.Tensor]:
+    """The leaf tensors whose gradient the loss has, in the order a backward walk meets them."""
+    found: dict[int, torch.Tensor] = {}
+    seen: set[Any] = set()
+    waiting = [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if isinstance(leaf, torch.Tensor):
+            found.setdefault(id(leaf), leaf)
+        waiting.extend(parent for parent, _ in node.next_functions)
+    return list(found.values())
+
+
+def name_of(func: Callable[..., Any]) -> str:
+    """The function's name; for a property of a tensor, the property's."""
+    name = getattr(func, "__name__", "") or str(func)
+    if name == "__get__":
+        owner = getattr(func, "__self__", None)
+        attribute = getattr(owner, "__name__", "")
+        return attribute if attribute in VIEWING else ("grad_of" if attribute == "grad" else "size")
+    return name
+
+
+@dataclass
+class Session:
+    """The events of one program, given to listeners; a context manager around the script.
+
+    Attributes:
+        listeners: Who hears the events, in order.
+        optimizers: Every optimizer that the program has constructed, in order.
+        steps: How many updates of each optimizer have ended (``None``: updates made by hand).
+    """
+
+    listeners: list[Listener]
+    optimizers: list[Optimizer] = field(default_factory=list)
+    steps: dict[int, int] = field(default_factory=dict)
+
+    def __enter__(self) -> Session:
+        self._undo: list[Callable[[], None]] = []
+        self._quiet: Any = None
+        self._by_hand = False
+        self._constructing_own = False
+        self._stands_for: dict[int, Optimizer] = {}
+        self._watch_optimizers()
+        for listener in self.listeners:
+            listener.started(self)
+        self._rewriters = _overriding(self.listeners, "rewrite")
+        self._watchers = _overriding(self.listeners, "called")
+        self._mode = _Mode(self)
+        self._mode.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._loud()
+        self._end_manual_step()
+        self._mode.__exit__(kind, error, at)
+        for undo in reversed(self._undo):
+            undo()
+        for listener in self.listeners:
+            listener.finished()
+
+    def step_of(self, optimizer: Optimizer | None) -> int:
+        """How many updates of this optimizer have ended."""
+        return self.steps.get(id(optimizer), 0)
+
+    @property
+    def step(self) -> int:
+        """The number of updates that have ended: of the optimizer that has made the most."""
+        return max(self.steps.values(), default=0)
+
+    def answer(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Compute one call of the program, letting the listeners answer and look."""
+        name = name_of(func)
+        if name in SILENT:
+            return func(*args, **kwargs)
+        if name == "backward" and args and isinstance(args[0], torch.Tensor):
+            return self._backward(func, args, kwargs)
+        if func is torch.autograd.grad:
+            return self._grad(func, args, kwargs)
+        call = Call(func, name, args, kwargs)
+        for listener in self._rewriters:
+            listener.rewrite(call)
+        result = call.func(*call.args, **call.kwargs)
+        for listener in self._watchers:
+            listener.called(call, result)
+        return result
+
+    def _backward(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> None:
+        loss = args[0]
+        if loss.numel() != 1 or kwargs.get("create_graph"):
+            func(*args, **kwargs)
+            return
+        self._before_backward(loss)
+        leaves = leaves_of(loss) if not self.optimizers else []
+        func(*args, **kwargs)
+        if not self.optimizers:
+            self._change_gradients(leaves)
+        self._after_backward(loss)
+
+    def _change_gradients(self, leaves: list[torch.Tensor]) -> None:
+        old = [leaf.grad for leaf in leaves]
+        new = self._offer(leaves, old)
+        for leaf, before, after in zip(leaves, old, new, strict=True):
+            if after is not before:
+                leaf.grad = after
+
+    def _grad(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+        outputs = args[0] if args else kwargs.get("outputs")
+        loss = outputs[0] if isinstance(outputs, list | tuple) and len(outputs) == 1 else outputs
+        scalar = isinstance(loss, torch.Tensor) and loss.numel() == 1
+        if not scalar or kwargs.get("create_graph") or self.optimizers:
+            return func(*args, **kwargs)
+        self._before_backward(loss)
+        inputs = args[1] if len(args) > 1 else kwargs["inputs"]
+        leaves = [inputs] if isinstance(inputs, torch.Tensor) else list(inputs)
+        result = tuple(self._offer(leaves, func(*args, **kwargs)))
+        self._after_backward(loss)
+        return result
+
+    def _offer(self, leaves: Sequence[torch.Tensor], gradients: Sequence[Any]) -> Sequence[Any]:
+        for listener in self.listeners:
+            gradients = listener.gradients(leaves, gradients)
+        return gradients
+
+    def _before_backward(self, loss: torch.Tensor) -> None:
+        self._end_manual_step()
+        for listener in self.listeners:
+            listener.before_backward(loss)
+
+    def _after_backward(self, loss: torch.Tensor) -> None:
+        for listener in self.listeners:
+            listener.after_backward(loss)
+        if not self.optimizers:
+            self._by_hand = True
+            for listener in self.listeners:
+                listener.before_step(None)
+
+    def _end_manual_step(self) -> None:
+        """A program without an optimizer has made its update when it differentiates again."""
+        if self._by_hand:
+            self._by_hand = False
+            self._count(None)
+
+    def _count(self, optimizer: Optimizer | None) -> None:
+        self.steps[id(optimizer)] = self.steps.get(id(optimizer), 0) + 1
+        for listener in self.listeners:
+            listener.after_step(optimizer)
+
+    def _watch_optimizers(self) -> None:
+        construct = Optimizer.__init__
+
+        def constructing(optimizer: Any, *args: Any, **kwargs: Any) -> None:
+            construct(optimizer, *args, **kwargs)
+            if not self._constructing_own and not any(known is optimizer for known in self.optimizers):
+                self.optimizers.append(optimizer)
+                for listener in self.listeners:
+                    listener.optimizer_made(optimizer)
+
+        Optimizer.__init__ = constructing  # type: ignore[method-assign]
+        self._undo.append(lambda: setattr(Optimizer, "__init__", construct))
+        self._undo.append(register_optimizer_step_pre_hook(self._pre_step).remove)
+        self._undo.append(register_optimizer_step_post_hook(self._post_step).remove)
+
+    @contextmanager
+    def standing_in(self, own: Optimizer) -> Iterator[Callable[[Optimizer], None]]:
+        """Around the construction of an optimizer of ours that makes ``own``'s updates.
+
+        The program has not constructed it, so no listener hears of it; its steps count as ``own``'s.
+        """
+        self._constructing_own = True
+        try:
+            yield lambda made: self._stands_for.update({id(made): own})
+        finally:
+            self._constructing_own = False
+
+    def _pre_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        optimizer = self._stands_for.get(id(optimizer), optimizer)
+        self._loud()
+        for listener in self.listeners:
+            listener.before_step(optimizer)
+        if not args and not kwargs.get("closure"):  # a closure is the program's own: stay to see it
+            self._quiet = torch._C.DisableTorchFunction()
+            self._quiet.__enter__()
+
+    def _post_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self._loud()
+        self._count(self._stands_for.get(id(optimizer), optimizer))
+
+    def _loud(self) -> None:
+        """Watch calls again. An optimizer's own arithmetic is not watched, for speed."""
+        if self._quiet is not None:
+            self._quiet.__exit__(None, None, None)
+            self._quiet = None
+
+
+class _Mode(TorchFunctionMode):
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return self._session.answer(func, args, kwargs or {})
+
+
+def _overriding(listeners: Sequence[Listener], event: str) -> list[Listener]:
+    """The listeners that have this event themselves: the rest need not be asked at every call."""
+    return [one for one in listeners if getattr(type(one), event) is not getattr(Listener, event)]

@@ -1,0 +1,175 @@
+"""The numbers of one step: parameters, layers, activations, outputs and targets, as plain data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from thalweg.recorder.anatomy import (
+    SATURATING,
+    Activation,
+    Ending,
+    Layer,
+    activations,
+    ending,
+    layers,
+)
+from thalweg.recorder.tape import Tape
+
+Values = list[torch.Tensor]
+
+
+def number(value: float | torch.Tensor) -> float | None:
+    """A finite float, or None: recordings are strict JSON."""
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def rms(tensor: torch.Tensor) -> float | None:
+    """Root mean square."""
+    if not tensor.numel():
+        return None
+    return number(tensor.detach().to(torch.float64).square().mean().sqrt())
+
+
+def units_last(tensor: torch.Tensor) -> torch.Tensor | None:
+    """The tensor as (observations, units); channels are the units of images, features of others."""
+    if tensor.dim() < 2 or not tensor.numel():
+        return None
+    if tensor.dim() in (4, 5):
+        tensor = tensor.movedim(1, -1)
+    return tensor.detach().reshape(-1, tensor.shape[-1]).to(torch.float64)
+
+
+def parameter(
+    name: str, before: torch.Tensor, gradient: torch.Tensor | None, after: torch.Tensor
+) -> dict[str, Any]:
+    """Norms of a parameter, its gradient and its update (Euclidean, in the parameter's units)."""
+    data: dict[str, Any] = {
+        "name": name,
+        "shape": list(before.shape),
+        "dtype": str(before.dtype).removeprefix("torch."),
+        "norm": number(before.norm()),
+        "gradient": None if gradient is None else number(gradient.norm()),
+        "update": number((after - before).to(torch.float64).norm()),
+    }
+    if gradient is not None and gradient.numel():
+        data["zeros"] = number((gradient == 0).double().mean())
+        data["unchanged"] = number((after == before).double().mean())
+    return data
+
+
+def twins(weight: torch.Tensor, units: int) -> float:
+    """Share of units (along dimension ``units``) whose weights equal another unit's."""
+    rows = weight.detach().movedim(units, 0).flatten(1)
+    if len(rows) < 2 or len(rows) > 8192:
+        return 0.0
+    _, counts = torch.unique(rows, dim=0, return_counts=True)
+    return float(counts[counts > 1].sum()) / len(rows)
+
+
+def gain(weight: torch.Tensor, units: int) -> float | None:
+    """Scale of a weight as rms x sqrt(fan in): 1.41 for He's, 1 for LeCun's, 0.58 for torch's own."""
+    fan_in = weight.numel() / weight.shape[units]
+    spread = rms(weight)
+    return None if spread is None else spread * math.sqrt(fan_in)
+
+
+def layer(one: Layer, tape: Tape, values: Values, names: list[str]) -> dict[str, Any]:
+    """Scale of a layer's weights, of what it is given and of what it gives."""
+    matrices = [tape.leaves[at] for at in one.weights if tape.leaves[at].dim() >= 2]
+    kind = one.kind
+    units = 1 if "mm" in kind or "matmul" in kind or kind in ("mv", "einsum") else 0
+    data: dict[str, Any] = {
+        "kind": kind,
+        "weights": [names[at] for at in one.weights],
+        "output": rms(values[one.output]),
+        "entrance": one.entrance is not None,
+    }
+    if matrices and kind != "embedding" and min(matrices[0].shape) > 0:
+        data |= {
+            "twins": twins(matrices[0], units),
+            "gain": gain(matrices[0], units),
+            "units": matrices[0].shape[units],
+        }
+    return data
+
+
+def activation(one: Activation, values: Values) -> dict[str, Any]:
+    """Share of dead units (constant over the batch) and of saturated values."""
+    data: dict[str, Any] = {"kind": one.kind, "hidden": one.hidden}
+    table = units_last(values[one.slot])
+    if table is None or len(table) < 2:
+        return data
+    scale = float(table.abs().max())
+    spread = (table.amax(0) - table.amin(0)).abs()
+    data |= {
+        "units": table.shape[1],
+        "rms": rms(table),
+        "dead": number((spread <= 1e-7 * max(scale, 1e-30)).double().mean()),
+    }
+    if one.kind in SATURATING:
+        low, high = SATURATING[one.kind]
+        edge = 0.02 * (high - low)
+        stuck = (table < low + edge) | (table > high - edge)
+        data["saturated"] = number(stuck.double().mean())
+    return data
+
+
+def summary(tensor: torch.Tensor) -> dict[str, Any]:
+    """Shape, type and range of a batch of outputs or targets."""
+    data: dict[str, Any] = {
+        "shape": list(tensor.shape),
+        "dtype": str(tensor.dtype).removeprefix("torch."),
+    }
+    if tensor.numel() and not tensor.is_complex():
+        flat = tensor.detach().to(torch.float64).flatten()
+        data |= {
+            "min": number(flat.min()),
+            "max": number(flat.max()),
+            "mean": number(flat.mean()),
+            "std": number(flat.std(correction=0)),
+        }
+        data["integral"] = bool((flat == flat.round()).all())
+    return data
+
+
+def meeting(one: Ending, values: Values) -> dict[str, Any]:
+    """How outputs and targets fit: ranges, shapes, and whether the outputs are probabilities."""
+    outputs = values[one.outputs]
+    data: dict[str, Any] = {
+        "kind": one.kind,
+        "made_by": one.made_by,
+        "outputs": summary(outputs),
+        "targets": None if one.targets is None else summary(one.targets),
+    }
+    if outputs.dim() >= 2 and outputs.numel():
+        classes = outputs.detach().to(torch.float64)
+        sums, logs = classes.sum(1), classes.logsumexp(1)
+        data["outputs"]["rows_sum_to_one"] = bool(((sums - 1).abs() < 1e-3).all())
+        data["outputs"]["rows_are_log_probabilities"] = bool((logs.abs() < 1e-2).all())
+    if one.targets is not None and one.kind in ("difference", "mse_loss", "l1_loss", "smooth_l1_loss"):
+        shapes = tuple(outputs.shape), tuple(one.targets.shape)
+        data["broadcast"] = _grows(*shapes)
+    return data
+
+
+def _grows(left: tuple[int, ...], right: tuple[int, ...]) -> bool:
+    """Whether two shapes broadcast to something larger than both: (n, 1) against (n,)."""
+    try:
+        joint = math.prod(torch.broadcast_shapes(left, right))
+    except RuntimeError:
+        return False
+    return joint > max(math.prod(left), math.prod(right))
+
+
+def anatomy(tape: Tape, values: Values, names: list[str]) -> dict[str, Any]:
+    """Everything that the tape of one step shows, as plain data."""
+    end = ending(tape)
+    return {
+        "layers": [layer(one, tape, values, names) for one in layers(tape)],
+        "activations": [activation(one, values) for one in activations(tape)],
+        "ending": None if end is None else meeting(end, values),
+    }
