@@ -1,0 +1,204 @@
+r"""The Hessian of a loss at given parameters, known by its products.
+
+    H v = d/dw ( g(w) . v ),        g = gradient of the loss
+
+Pearlmutter, *Fast exact multiplication by the Hessian* (Neural Computation, 1994).
+
+The loss is evaluated once. The graph of its gradient is kept, and each product is one backward pass
+through it. Where a dense layer costs 1 forward and 2 backward, a gradient costs 3 and a product 6:
+**two gradients a product**, against three when every product starts again from the loss.
+
+Memory: a copy of the parameters, and until `close()` the graph, which holds the activations of the
+forward pass together with the intermediate results of the backward pass: two to three times what a
+training step on the same batch holds at its peak. Take a smaller batch if that is too much.
+
+Attention is computed by PyTorch's math kernel, since the fast kernels have no second derivative.
+Recurrent layers of `torch.nn` on CUDA have none in cuDNN either: build the Hessian there under
+`torch.backends.cudnn.flags(enabled=False)`.
+
+Dropout keeps the one mask of that evaluation; batch normalization in train mode contributes the
+derivatives of its batch statistics. A loss that is piecewise linear in a unit (ReLU) has the
+Hessian of the piece that the parameters lie in.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from thalweg.curvature.layout import Layout
+from thalweg.curvature.model_loss import LossOfParameters, model_loss, trainable_parameters
+from thalweg.curvature.operator import Operator
+
+
+@final
+class Hessian(Operator):
+    """The Hessian of `loss` at `params`.
+
+    Args:
+        loss: from named parameters to a scalar tensor; it must compute with the tensors that it is
+            handed, which are copies. It is called once, and its side effects are its own
+            (`curvature.model_loss` makes a function of a model's loss that has none).
+        params: names to tensors; the values are copied, so later updates do not disturb.
+
+    Attributes:
+        loss: the loss there, a float.
+        gradient: the gradient there, flat, shape (n,).
+        layout: where each parameter lies in the flat vectors.
+
+    Raises:
+        TypeError: `params` is not a mapping of names to tensors, or the loss no tensor.
+        ValueError: the loss is not a scalar, not finite, or does not depend on `params`, or a
+            gradient is sparse.
+        NotImplementedError: PyTorch has no second derivative of an operation in the loss. Raised
+            here or by the first product.
+
+    A parameter that the loss does not use has zero rows and columns. Use it as a context manager,
+    or call `close()`, to free the graph as soon as the products are done.
+    """
+
+    def __init__(self, loss: LossOfParameters, params: Mapping[str, Tensor]) -> None:
+        self.layout = Layout.of(params)
+        self.name = "Hessian"
+        self.size = self.layout.size
+        self.dtype = self.layout.dtype
+        self.device = self.layout.device
+        self.facts = frozenset()
+        with twice_differentiable():
+            self._params = {name: variable(p) for name, p in params.items()}
+            value = checked_loss(loss(dict(self._params)))
+            self._gradients: dict[str, Tensor] | None = kept_gradients(value, self._params)
+        self.loss = float(value.detach())
+        self.gradient = self.layout.flatten(self._filled(self._gradients)).detach()
+
+    @classmethod
+    def of_model(
+        cls, model: nn.Module, loss: Callable[[Any, Any], Tensor], data: tuple[Any, Any]
+    ) -> "Hessian":
+        """The Hessian of loss(model(inputs), targets) in the model's trainable parameters.
+
+        Args:
+            model: in the mode (train or eval) whose loss is meant; its buffers, its gradients and
+                the random state are left as they are.
+            loss: from the model's output and the targets to a scalar tensor.
+            data: (inputs, targets); inputs may be a tuple of positional arguments.
+
+        Raises:
+            ValueError: no parameter requires a gradient; else as the constructor.
+        """
+        return cls(model_loss(model, loss, data), trainable_parameters(model))
+
+    def _product(self, vector: Tensor) -> Tensor:
+        gradients = self._open()
+        if not gradients:
+            return torch.zeros_like(vector)
+        parts = self.layout.unflatten(vector.detach())
+        with twice_differentiable(), explained():
+            rows = torch.autograd.grad(
+                list(gradients.values()),
+                list(self._params.values()),
+                [parts[name] for name in gradients],
+                retain_graph=True,
+                materialize_grads=True,
+            )
+        return self.layout.flatten(dict(zip(self._params, rows, strict=True)))
+
+    def _filled(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: gradients.get(name, torch.zeros_like(p)) for name, p in self._params.items()}
+
+    def _open(self) -> dict[str, Tensor]:
+        if self._gradients is None:
+            raise RuntimeError(
+                "Hessian @ v after close(): the graph was freed. Take the products inside the "
+                "with block, or build the Hessian again."
+            )
+        return {name: g for name, g in self._gradients.items() if g.requires_grad}
+
+    def close(self) -> None:
+        """Free the graph; `loss` and `gradient` stay, products are refused from here on."""
+        self._gradients = None
+        self._params = {}
+
+    def __enter__(self) -> Self:
+        """The Hessian itself; `close()` follows at the end of the block."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """`close()`, whatever happened."""
+        self.close()
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Gradients on, whatever surrounds us, and attention by the kernel with two derivatives."""
+    with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say what to do where PyTorch has no second derivative of an operation."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "is not implemented" not in str(error):
+            raise
+        raise NotImplementedError(
+            f"Hessian: an operation of the loss has no second derivative in PyTorch ({error}). "
+            "Write it with other operations, or use critical_rate, which takes the loss alone."
+        ) from error
+
+
+def variable(param: Tensor) -> Tensor:
+    """A copy of `param` that begins a graph of its own."""
+    return param.detach().clone().requires_grad_()
+
+
+def checked_loss(value: object) -> Tensor:
+    """`value` as a 0-d tensor with a graph, or an error that says why it is not one."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"Hessian: loss(params) returned a {type(value).__name__}; return the loss as a "
+            "scalar tensor, without .item() or float()."
+        )
+    if value.numel() != 1:
+        raise ValueError(
+            f"Hessian: loss(params) has shape {tuple(value.shape)}; return a scalar, such as its "
+            ".mean() or .sum()."
+        )
+    if not bool(torch.isfinite(value.detach()).all()):
+        raise ValueError(
+            f"Hessian: loss(params) is {float(value.detach())}; a loss that is not finite has no "
+            "curvature. Go back to parameters where it is."
+        )
+    if not value.requires_grad:
+        raise ValueError(
+            "Hessian: loss(params) carries no gradient; compute it from the tensors in params, "
+            "without torch.no_grad() or .detach() on the way."
+        )
+    return value.reshape(())
+
+
+def kept_gradients(value: Tensor, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The gradient of each parameter that the loss uses, with its graph."""
+    with explained():
+        gradients = torch.autograd.grad(
+            value, list(params.values()), create_graph=True, allow_unused=True
+        )
+    used = {name: g for name, g in zip(params, gradients, strict=True) if g is not None}
+    if not used:
+        raise ValueError(
+            "Hessian: loss(params) does not depend on params; it may compute with the model's own "
+            "parameters. Use torch.func.functional_call(model, params, inputs), or "
+            "Hessian.of_model(model, loss, data)."
+        )
+    for name, gradient in used.items():
+        if gradient.layout != torch.strided:
+            raise ValueError(
+                f"Hessian: params[{name!r}] has a sparse gradient, which has no second derivative; "
+                "build its layer with sparse=False."
+            )
+    return used
