@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from itertools import chain
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,13 @@ class Topic:
 
 @dataclass(frozen=True)
 class Shelf:
-    """Where the topics of one kind stand, and which constant in a module gives the topic's name.
+    """Where the topics of one kind stand, and what names them.
 
-    Without such a constant every module of the folder is a topic, named by its file.
+    Attributes:
+        kind: The kind of the topics.
+        folder: The folder of the package that they stand in.
+        constant: The constant, of a module or of a class in it, that holds the topic's name;
+            a module without it is no topic. None: every module is one, named by its file.
     """
 
     kind: str
@@ -47,7 +52,7 @@ class Shelf:
 SHELVES = (
     Shelf("obstacle", ("obstacles",), "CODE"),
     Shelf("optimizer", ("optim", "rules"), None),
-    Shelf("intervention", ("interventions",), "KIND"),
+    Shelf("intervention", ("interventions",), "kind"),
 )
 
 
@@ -92,8 +97,9 @@ def topic_in(source: Traversable, shelf: Shelf) -> Topic | None:
 
 
 def constant(module: ast.Module, name: str) -> str | None:
-    """The text that a module assigns to `name` at its top level."""
-    for statement in module.body:
+    """The text that a module, or a class in it, assigns to `name`."""
+    classes = [statement.body for statement in module.body if isinstance(statement, ast.ClassDef)]
+    for statement in chain(module.body, *classes):
         match statement:
             case (
                 ast.Assign(targets=[ast.Name(id=target)], value=ast.Constant(value=str(text)))

@@ -46,8 +46,13 @@ def run(options: argparse.Namespace) -> int:
     if not interventions:
         return become(options)
     script, arguments = script_of(options)
-    from thalweg.interventions import run_under
+    from thalweg.interventions import InterventionError, from_data, run_under
 
+    try:
+        for intervention in interventions:
+            from_data(intervention)
+    except InterventionError as error:
+        raise UsageError(str(error)) from None
     return run_under(interventions, script, arguments)
 
 
