@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,22 @@ def thalweg() -> Callable[..., Completed]:
         )
 
     return run
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """A diagnosis of the demo script from the command line: how it ended and what it wrote."""
+
+    done: Completed
+    json: Path
+    html: Path
+
+
+@pytest.fixture(scope="session")
+def demo(thalweg: Callable[..., Completed], tmp_path_factory: pytest.TempPathFactory) -> Diagnosed:
+    """The demo's diagnosis, made once for all tests that look at it."""
+    folder = tmp_path_factory.mktemp("demo")
+    json, html = folder / "demo.json", folder / "demo.html"
+    script = "examples/disappointing_digits.py"
+    done = thalweg("diagnose", "--budget", "3m", "--json", json, "--html", html, script)
+    return Diagnosed(done, json, html)
