@@ -1,4 +1,4 @@
-"""`thalweg diagnose` on whole scripts, from the outside: exit codes, files, and what is left alone."""
+"""`thalweg diagnose` on whole scripts, from the outside: exit codes, files, what is left alone."""
 
 import json
 import os

@@ -11,8 +11,8 @@ points = torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], 1)
 train_x, train_y, test_x, test_y = points[:800], label[:800], points[800:], label[800:]
 
 model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-for epoch in range(15):
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+for _ in range(20):
     for batch in torch.randperm(800).split(32):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(train_x[batch]), train_y[batch])
