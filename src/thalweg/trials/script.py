@@ -1,0 +1,192 @@
+"""Run a script in this process exactly as ``python SCRIPT ARGUMENTS`` would.
+
+:func:`execute` gives the script a real ``__main__`` module, its own ``sys.argv`` and ``sys.path[0]``,
+compiles it under the path that Python would show, treats ``SystemExit`` and uncaught exceptions as
+the interpreter does, and waits for its threads and runs its exit handlers before it returns.
+
+What differs from a process of its own:
+
+* Modules that this process had imported stay imported: an import's side effects (output, warnings)
+  are not repeated. A script that changes ``OMP_NUM_THREADS`` before its first ``import torch`` may
+  come too late.
+* Handlers registered with ``atexit`` before the script run at the script's end, after its own.
+* Objects still alive at the end are finalized when this process ends, not when ``execute`` returns.
+* ``KeyboardInterrupt`` gives code 130; Python ends itself by SIGINT, which a shell shows as 130.
+* ``sys.getrecursionlimit()`` is larger by the few frames that stand below the script here, so that
+  a runaway recursion stops at the same depth.
+* ``-i``, ``-m``, zip files and folders are not handled: ``script`` is a Python file.
+
+The process belongs to the script afterwards: ``__main__``, ``sys.argv`` and ``sys.path`` stay the
+script's, because what outlives its last line (finalizers, pickling) looks there. Call ``execute``
+once per process, then leave with the code that it returns.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import contextlib
+import os
+import sys
+import threading
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+from thalweg.trials.trial import TrialEnded
+
+# Folders of this package whose frames are between a script and what it called, never its own.
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_OURS = tuple(os.path.join(_PACKAGE, name, "") for name in ("trials", "recorder", "interventions"))
+
+# The builtin `exec` itself takes part in the interpreter's count of nested calls.
+_CALL_OF_EXEC = 1
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a script ended: its exit code, and its uncaught exception in one line ('' if none)."""
+
+    code: int
+    reason: str = ""
+
+
+def execute(script: Path, arguments: Sequence[str]) -> int:
+    """Run ``script`` with ``arguments`` as its command line and return its exit code.
+
+    Raises:
+        OSError: the script cannot be read.
+        TrialEnded: an instrument ended the script; threads and exit handlers are not waited for.
+    """
+    return run_script(script, arguments).code
+
+
+def run_script(script: Path, arguments: Sequence[str]) -> Ending:
+    """:func:`execute`, telling also which exception ended the script."""
+    path = os.path.join(os.getcwd(), script)  # not normalized, as Python leaves it
+    source = Path(path).read_bytes()
+    module = _become_main(path, os.fspath(script), arguments)
+    result = _run(source, path, module)
+    _wind_down()
+    return result
+
+
+def _become_main(path: str, shown: str, arguments: Sequence[str]) -> types.ModuleType:
+    """Make the fresh ``__main__`` of ``path`` and set argv and path as Python does."""
+    main = types.ModuleType("__main__")
+    loader = SourceFileLoader("__main__", path)
+    main.__dict__.update(
+        __file__=path, __cached__=None, __loader__=loader, __builtins__=builtins, __annotations__={}
+    )
+    sys.modules["__main__"] = main
+    sys.argv = [shown, *arguments]
+    if not sys.flags.safe_path:
+        sys.path[0:1] = [os.path.dirname(os.path.realpath(path))]
+    return main
+
+
+def _run(source: bytes, path: str, main: types.ModuleType) -> Ending:
+    try:
+        code = compile(source, path, "exec", dont_inherit=True)
+        _allow_for_our_frames()
+        exec(code, main.__dict__)
+    except TrialEnded:
+        raise
+    except SystemExit as request:
+        return _system_exit(request)
+    except BaseException as error:
+        return _uncaught(error)
+    return Ending(0)
+
+
+def _allow_for_our_frames() -> None:
+    """Raise the recursion limit by the frames below the script that plain Python would not have."""
+    frame, depth = sys._getframe(1).f_back, 1
+    while frame is not None:
+        frame, depth = frame.f_back, depth + 1
+    sys.setrecursionlimit(sys.getrecursionlimit() + depth + _CALL_OF_EXEC)
+
+
+def _system_exit(request: SystemExit) -> Ending:
+    """The exit code of a ``SystemExit``: None is 0, a number itself, the rest is printed and 1."""
+    code = request.code
+    if code is None:
+        return Ending(0)
+    if isinstance(code, int):
+        return Ending(int(code) & 0xFF, f"sys.exit({code!r})" if code else "")
+    _flush(sys.stdout)
+    print(code, file=sys.stderr)
+    return Ending(1, f"sys.exit({str(code)[:200]!r})")
+
+
+def _uncaught(error: BaseException) -> Ending:
+    """Show the script's own traceback, without our frames, through its own ``sys.excepthook``."""
+    for one in _chain(error):
+        one.__traceback__ = _without_our_frames(one.__traceback__)
+    traceback = error.__traceback__
+    _flush(sys.stdout)
+    try:
+        sys.excepthook(type(error), error, traceback)
+    except SystemExit as request:
+        return _system_exit(request)
+    except BaseException as second:
+        print("Error in sys.excepthook:", file=sys.stderr)
+        sys.__excepthook__(type(second), second, second.__traceback__)
+        print("\nOriginal exception was:", file=sys.stderr)
+        sys.__excepthook__(type(error), error, traceback)
+    return Ending(130 if isinstance(error, KeyboardInterrupt) else 1, _one_line(error, traceback))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """``error``, what it was raised from and during, and the members of groups."""
+    waiting, met = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in met:
+            met.add(id(one))
+            yield one
+            waiting += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+
+
+def _without_our_frames(first: types.TracebackType | None) -> types.TracebackType | None:
+    """The traceback without the frames of what runs, records and changes a script."""
+    kept = None
+    for entry in reversed(list(_entries(first))):
+        if not entry.tb_frame.f_code.co_filename.startswith(_OURS):
+            entry.tb_next = kept
+            kept = entry
+    return kept
+
+
+def _entries(traceback: types.TracebackType | None) -> Iterator[types.TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def _one_line(error: BaseException, traceback: types.TracebackType | None) -> str:
+    text = str(error).strip().splitlines()
+    line = f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
+    return f"{line} (line {traceback.tb_lineno})" if traceback else line
+
+
+def _wind_down() -> None:
+    """What the interpreter does after the last line: wait for threads, run exit handlers, flush.
+
+    Both calls are the ones that ``multiprocessing`` ends its own children with.
+    """
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+    except KeyboardInterrupt as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    atexit._run_exitfuncs()
+    _flush(sys.stdout)
+    _flush(sys.stderr)
+
+
+def _flush(stream: object) -> None:
+    """Flush; a closed pipe or a full disk shows again, and is reported, at the interpreter's end."""
+    with contextlib.suppress(Exception):
+        stream.flush()  # type: ignore[attr-defined]
