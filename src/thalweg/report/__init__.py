@@ -1,0 +1,93 @@
+"""A diagnosis as text, as JSON and as one HTML file. Renders plain data and measures nothing.
+
+    from thalweg import report
+
+    data = report.read("diagnosis.json")
+    report.render_text(data)
+    report.write_html(data, "diagnosis.html")
+
+Reading and writing JSON needs the standard library alone. `render_text` and `before_and_after`
+need the extra `thalweg[cli]`, `write_html` needs `thalweg[report]`; they are imported when they
+are called.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalweg.report.json import write as write_json
+from thalweg.report.schema import Report, ReportError, read, validate
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "Report",
+    "ReportError",
+    "before_and_after",
+    "read",
+    "render_text",
+    "validate",
+    "write_html",
+    "write_json",
+]
+
+
+def render_text(data: Mapping[str, Any], console: "Console | None" = None) -> None:
+    """Print a report: verdict, proof, what to change, evidence, what was ruled out, cost.
+
+    Args:
+        data: A report as plain data (schema 1).
+        console: A `rich.console.Console`; standard output when left out.
+
+    Raises:
+        ReportError: `data` does not fit the schema, or Rich is not installed.
+    """
+    try:
+        from thalweg.report import text
+    except ModuleNotFoundError as error:
+        raise missing("render_text", "cli", error) from error
+    text.render(data, console)
+
+
+def before_and_after(data: Mapping[str, Any], console: "Console | None" = None) -> None:
+    """Print the first finding's proof alone: the script as it is, and with the change.
+
+    Args:
+        data: A report as plain data (schema 1).
+        console: A `rich.console.Console`; standard output when left out.
+
+    Raises:
+        ReportError: `data` does not fit the schema, or Rich is not installed.
+    """
+    try:
+        from thalweg.report import text
+    except ModuleNotFoundError as error:
+        raise missing("before_and_after", "cli", error) from error
+    text.before_and_after(data, console)
+
+
+def write_html(data: Mapping[str, Any], path: str | Path) -> None:
+    """Write a report as one HTML file that needs no network, whole or not at all.
+
+    Args:
+        data: A report as plain data (schema 1).
+        path: Where to write; a file there is replaced.
+
+    Raises:
+        ReportError: `data` does not fit the schema, the file cannot be written, or Altair,
+            vl-convert or Jinja are not installed.
+    """
+    try:
+        from thalweg.report import html
+    except ModuleNotFoundError as error:
+        raise missing("write_html", "report", error) from error
+    html.write(data, path)
+
+
+def missing(name: str, extra: str, error: ModuleNotFoundError) -> ReportError:
+    """The error for a package that an extra would have installed."""
+    return ReportError(
+        f"thalweg.report.{name} needs the package {error.name}: "
+        f"install it with: pip install 'thalweg[{extra}]'"
+    )
