@@ -8,6 +8,7 @@ in some way of its own (``os._exit``, a fault, a signal), and its exit status is
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import importlib
 import json
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from thalweg.trials import trial as _trial
+from thalweg.trials.landlock import forbid_writes_outside
 from thalweg.trials.overlay import overlay
 from thalweg.trials.script import run_script
 from thalweg.trials.seeds import shifted
@@ -63,9 +65,11 @@ class _Life:
         passing = [self.folder, _kernel_cache()]
         _use_for_temporary_files(temporary)
         self.around.enter_context(shifted(self.trial.seed_shift))
-        self.around.enter_context(overlay(self.folder / SCRATCH, passing))
+        layer = self.around.enter_context(overlay(self.folder / SCRATCH, passing))
         for one in self.trial.instruments:
             self.around.enter_context(_made(one, self.folder, self.trial))
+        forbid_writes_outside(layer.passing)
+        sys.dont_write_bytecode = True  # the import system writes past the overlay
         _listen()
         self.started = time.monotonic()
 
@@ -124,9 +128,14 @@ def _use_for_temporary_files(folder: Path) -> None:
 
 def _kernel_cache() -> Path:
     """Where torch keeps compiled kernels, which trials may share, pinned to its usual place."""
-    name = "torchinductor_" + re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
-    usual = os.path.join(tempfile.gettempdir(), name)
-    return Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", usual))
+    user = "user"
+    with contextlib.suppress(KeyError, OSError, ImportError):  # a container may not know its user
+        user = re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
+    usual = os.path.join(tempfile.gettempdir(), f"torchinductor_{user}")
+    cache = Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", usual))
+    with contextlib.suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+    return cache
 
 
 def _listen() -> None:

@@ -40,6 +40,9 @@ from thalweg.trials.trial import Outcome, Trial
 
 FRESH = "--fresh"
 
+# torch imports torch._dynamo, for two seconds, when the first optimizer is made.
+_ALWAYS = [(name, "") for name in ("torch", "torch._dynamo", "numpy", "thalweg.trials.child")]
+
 
 def main() -> None:
     """Import for the script in the first argument, or torch and numpy alone; serve until the end."""
@@ -69,8 +72,7 @@ def _take_over_the_channels() -> tuple[int, int]:
 
 
 def _import_for(scripts: list[Path]) -> None:
-    names = [("torch", ""), ("numpy", ""), ("thalweg.trials.child", "")]
-    for module, attribute in [*names, *(name for one in scripts for name in imports_of(one))]:
+    for module, attribute in [*_ALWAYS, *(name for one in scripts for name in imports_of(one))]:
         _import(module, attribute)
 
 

@@ -5,12 +5,13 @@ scratch folder; what it reads afterwards is its own version where there is one a
 otherwise. Python's doors to the file system are replaced while the context lasts: ``open``,
 ``io.open`` and the functions of ``os`` that take paths, which carry ``pathlib``, ``shutil``, ``glob``,
 ``tempfile``, ``zipfile``, ``numpy.save`` and the like; ``torch.save`` and ``torch.load``, which open
-files in C++, are given the right path.
+files in C++, are given the right path, and so is ``sqlite3.connect``.
 
 Used as they are: devices and ``/proc``, the folders in ``passing``, the system's temporary folder and
-the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``; downloads and compiled kernels).
+the user's caches (``$XDG_CACHE_HOME`` or ``~/.cache``, ``~/.nv``, ``~/.triton``), where downloads and
+compiled kernels lie that trials may share.
 
-Not caught: extensions in C that open files by themselves (SQLite, HDF5, Arrow), programs and
+Not caught: extensions in C that open files by themselves (HDF5, Arrow, ``ScriptModule.save``), programs and
 interpreters that the script starts (``subprocess``, ``multiprocessing`` by spawning), ``io.FileIO``,
 functions that a module imported earlier took out of ``os`` by name, and the import system, which
 reads the user's files only. On Linux :mod:`thalweg.trials.landlock` lets the kernel forbid what is
@@ -24,6 +25,7 @@ import functools
 import io
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
 import threading
@@ -67,7 +69,8 @@ def overlay(scratch: Path, passing: Sequence[Path] = ()) -> Iterator[Layer]:
 def open_folders() -> list[str]:
     """The folders that every script may write in: devices, temporary files, caches."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return ["/dev", "/proc", tempfile.gettempdir(), cache]
+    drivers = [os.path.expanduser(name) for name in ("~/.nv", "~/.triton")]
+    return ["/dev", "/proc", tempfile.gettempdir(), cache, *drivers]
 
 
 class _Doors:
@@ -85,6 +88,10 @@ class _Doors:
         yield from self._replacements_of_os()
         for module in ("torch", "torch.serialization", "torch.jit"):
             yield from self._replacements_of_torch(module)
+        for database in (sqlite3, sqlite3.dbapi2):
+            yield database, "connect", self._translating(
+                sqlite3.connect, "database", self._for_database
+            )
 
     def _replacements_of_os(self) -> Iterator[Replacement]:
         ways = {
@@ -118,10 +125,8 @@ class _Doors:
         torch = sys.modules.get(module)
         for name, way in (("save", self._for_saving), ("load", self._for_reading)):
             if torch is not None and hasattr(torch, name):
-                parameter = "f"
                 position = 1 if name == "save" else 0
-                original = getattr(torch, name)
-                yield torch, name, self._translating(original, parameter, way, position)
+                yield torch, name, self._translating(getattr(torch, name), "f", way, position)
 
     # Wrappers.
 
@@ -192,6 +197,12 @@ class _Doors:
 
     def _for_creating(self, path: Any, args: Any, kwargs: Any) -> str:
         return self.layer.writable(self.layer.place(path, kwargs.get("dir_fd")), copy=True)
+
+    def _for_database(self, path: Any, args: Any, kwargs: Any) -> str | None:
+        name = os.fsdecode(path)
+        if name in ("", ":memory:") or name.startswith("file:"):
+            return None
+        return self._for_changing(path, args, {})
 
     def _for_saving(self, path: Any, args: Any, kwargs: Any) -> str:
         return self.layer.writable(self.layer.place(path), copy=False)
@@ -274,16 +285,33 @@ def _under_its_name(given: Any, function: Function, args: Any, kwargs: Any) -> A
 class _Entry:
     """An ``os.DirEntry`` that goes by the name the script knows."""
 
-    def __init__(self, entry: os.DirEntry[str], path: str | bytes) -> None:
+    def __init__(self, entry: os.DirEntry[str], path: str | bytes, place: str) -> None:
         self._entry = entry
+        self._place = place
         self.path = path
         self.name = os.path.basename(path)
 
     def __fspath__(self) -> str | bytes:
         return self.path
 
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a folder, or a link to what the script sees as one."""
+        if follow_symlinks and self._entry.is_symlink():
+            return os.path.isdir(self._place)
+        return self._entry.is_dir(follow_symlinks=False)
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a file, or a link to what the script sees as one."""
+        if follow_symlinks and self._entry.is_symlink():
+            return os.path.isfile(self._place)
+        return self._entry.is_file(follow_symlinks=False)
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """As ``os.stat``."""
+        return os.stat(self._place, follow_symlinks=follow_symlinks)
+
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._entry, name)  # is_dir, is_file, is_symlink, stat, inode
+        return getattr(self._entry, name)  # is_symlink, inode
 
     def __repr__(self) -> str:
         return f"<DirEntry {self.name!r}>"
@@ -299,7 +327,10 @@ class _Scan:
                 with scandir(folder) as entries:
                     found.update((entry.name, entry) for entry in entries)
         self._entries = iter(
-            [_Entry(found[name], _joined(given, name)) for name in layer.names(place)]
+            [
+                _Entry(found[name], _joined(given, name), os.path.join(place, name))
+                for name in layer.names(place)
+            ]
         )
 
     def __iter__(self) -> _Scan:
