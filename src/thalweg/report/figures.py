@@ -149,13 +149,24 @@ def dash(roles: int) -> alt.StrokeDash:
 
 def seeds_chart(verified: Mapping[str, Any], description: str) -> Spec:
     """The verified measure on each seed: an open diamond as it is, a full circle when changed."""
-    axis = alt.Axis(tickCount=5, format="~g")
-    x = alt.X("before:Q", title=None, scale=alt.Scale(zero=False), axis=axis)
+    tables = seed_tables(verified)
+    layers = {"spans": seed_spans, "points": seed_points}
     y = alt.Y("seed:N", title=None, sort=None, axis=alt.Axis(grid=False))
-    rule = table("spans").mark_rule(color="var(--muted)", opacity=0.6)
-    chart = alt.layer(rule.encode(x=x, x2=alt.X2("after:Q")), seed_points()).encode(y=y)
-    height = 44 * len(verified["seeds"]) + 20
-    return finished(chart, seed_tables(verified), description, height)
+    chart = alt.layer(*(layers[name]() for name in tables)).encode(y=y)
+    return finished(chart, tables, description, height=44 * len(verified["seeds"]) + 20)
+
+
+def seed_spans() -> alt.Chart:
+    """A line from each seed's value as it is to its value with the change."""
+    mark = table("spans").mark_rule(color="var(--muted)", opacity=0.6)
+    layer: alt.Chart = mark.encode(x=seed_axis("before"), x2=alt.X2("after:Q"))
+    return layer
+
+
+def seed_axis(column: str) -> alt.X:
+    """The axis of the verified measure; it need not hold zero."""
+    axis = alt.Axis(tickCount=5, format="~g")
+    return alt.X(f"{column}:Q", title=None, scale=alt.Scale(zero=False), axis=axis)
 
 
 def seed_points() -> alt.Chart:
@@ -166,7 +177,7 @@ def seed_points() -> alt.Chart:
         table("points")
         .mark_point(size=130, strokeWidth=2.5, opacity=1)
         .encode(
-            x=alt.X("value:Q"),
+            x=seed_axis("value"),
             stroke=alt.Stroke("run:N", scale=alt.Scale(domain=ROLES, range=COLOURS), legend=None),
             fill=alt.Fill("run:N", scale=fills, legend=None),
             shape=alt.Shape("run:N", scale=shapes, legend=None),

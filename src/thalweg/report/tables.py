@@ -72,6 +72,7 @@ def seed_tables(verified: Mapping[str, Any]) -> dict[str, Table]:
 
     Returns:
         `spans`: before and after, one row a seed that has both; `points`: one row a seed and role.
+        Without those that would be empty.
     """
     columns = (verified["seeds"], verified["before"], verified["after"])
     triples = [(f"seed {seed}", *values) for seed, *values in zip(*columns, strict=False)]
@@ -86,4 +87,5 @@ def seed_tables(verified: Mapping[str, Any]) -> dict[str, Table]:
         for role, value in zip(ROLES, values, strict=True)
         if value is not None
     ]
-    return {"spans": spans, "points": points}
+    tables = {"spans": spans, "points": points}
+    return {name: rows for name, rows in tables.items() if rows}
