@@ -29,7 +29,7 @@ bench: $(VENV)/.installed-dev ## Run every benchmark and print its table
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 docs: $(VENV)/.installed-docs ## Build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## Remove everything that the other targets made
 	rm -rf $(VENV) build dist site reports .pytest_cache .mypy_cache .ruff_cache

@@ -19,6 +19,9 @@ BLOCKER = """
 import importlib, json, re, sys
 from importlib.metadata import distribution, packages_distributions, PackageNotFoundError
 
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
 def closure(name, seen):
     try:
         needs = distribution(name).requires or []
@@ -26,7 +29,7 @@ def closure(name, seen):
         return seen
     seen.add(name)
     for need in needs:
-        other = re.match(r"[\\w.-]+", need)[0].lower()
+        other = normal(re.match(r"[\\w.-]+", need)[0])
         if "extra ==" not in need and other not in seen:
             closure(other, seen)
     return seen
@@ -35,7 +38,7 @@ core = closure("torch", set()) | closure("numpy", set()) | {"thalweg"}
 extras = {"rich", "altair", "jinja2", "vl_convert", "sklearn", "scipy"}
 third_party = {
     top for top, owners in packages_distributions().items()
-    if top in extras or not {owner.lower() for owner in owners} & core
+    if top in extras or not set(map(normal, owners)) & core
 }
 
 class Blocker:

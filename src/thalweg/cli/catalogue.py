@@ -5,12 +5,13 @@ importing it, so that `thalweg explain` answers at once and needs no PyTorch.
 """
 
 import ast
-import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import chain
+from textwrap import dedent
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ SHELVES = (
     Shelf("intervention", ("interventions",), "kind"),
 )
 
+SECTION = re.compile(
+    r"^(?P<heading>[^\s*`-][^\n]*[^\s:.,])\n(?P<block>(?: {4}[^\n]*(?:\n|\Z)|\n(?= {4}))+)", re.M
+)
+
 
 def topics(kind: str | None = None) -> list[Topic]:
     """All topics, or those of one kind, in the order of the shelves and then of their names."""
@@ -93,7 +98,12 @@ def topic_in(source: Traversable, shelf: Shelf) -> Topic | None:
     name = name or constant(module, shelf.constant or "")
     if name is None:
         return None
-    return Topic(shelf.kind, canonical(name), inspect.cleandoc(ast.get_docstring(module) or ""))
+    return Topic(shelf.kind, canonical(name), markdown(ast.get_docstring(module) or ""))
+
+
+def markdown(docstring: str) -> str:
+    """A docstring as Markdown: a line with an indented block right below it is its heading."""
+    return SECTION.sub(lambda m: f"## {m['heading']}\n\n{dedent(m['block'])}", docstring)
 
 
 def constant(module: ast.Module, name: str) -> str | None:

@@ -1,6 +1,7 @@
 """`thalweg explain`: what an obstacle, an optimizer or an intervention is."""
 
 import argparse
+import inspect
 from itertools import groupby
 
 from thalweg.cli.catalogue import Topic, canonical, topics
@@ -29,6 +30,7 @@ def explanation(name: str) -> str:
         UsageError: Nothing has this name; the message gives the nearest that has one.
     """
     found = [topic for topic in topics() if topic.name == canonical(name)]
+    found = found or modified_rules(canonical(name))
     if not found:
         known = [topic.name for topic in topics()]
         raise UsageError(
@@ -36,6 +38,14 @@ def explanation(name: str) -> str:
             "`thalweg explain` lists all names"
         )
     return "\n\n".join(f"# {topic.name} ({topic.kind})\n\n{topic.text}" for topic in found)
+
+
+def modified_rules(name: str) -> list[Topic]:
+    """The optimizer of this name that has no file of its own, being a rule with a modification."""
+    from thalweg.optim import OPTIMIZERS
+
+    made = OPTIMIZERS.get(name)
+    return [Topic("optimizer", name, inspect.getdoc(made) or "")] if made else []
 
 
 def listing() -> str:
