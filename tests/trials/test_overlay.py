@@ -12,7 +12,9 @@ import os
 import pathlib
 import shutil
 import sqlite3
+import sys
 import tempfile
+import types
 import zipfile
 
 import numpy
@@ -280,13 +282,14 @@ def through_file_link():
 
 
 def change_folder():
+    start = os.getcwd()
     os.makedirs("runs/a")
     os.chdir("runs/a")
     write("x.txt", "x")
     up = read("../../log.txt")
-    here = os.path.relpath(os.getcwd(), START)
-    os.chdir(START)
-    return here, up, os.listdir("runs/a"), os.path.relpath(pathlib.Path.cwd(), START)
+    here = os.path.relpath(os.getcwd(), start)
+    os.chdir(start)
+    return here, up, os.listdir("runs/a"), os.path.relpath(pathlib.Path.cwd(), start)
 
 
 def times_and_modes():
@@ -322,6 +325,7 @@ def numpy_files():
     numpy.save("a.npy", numpy.arange(3))
     numpy.savez("b.npz", a=numpy.ones(2))
     numpy.arange(3.0).tofile("c.bin")
+    numpy.savetxt("d.txt", numpy.ones(2))
     mapped = numpy.memmap("e.bin", dtype="float32", mode="w+", shape=(2,))
     mapped[:] = 1
     mapped.flush()
@@ -401,11 +405,9 @@ def test_seems_to_happen_and_does_not(deed, tmp_path, monkeypatch):
     before = _tree(copies[1])
 
     monkeypatch.chdir(copies[0])
-    monkeypatch.setitem(globals(), "START", str(copies[0]))
     expected = _done(deed), _tree(".")
 
     monkeypatch.chdir(copies[1])
-    monkeypatch.setitem(globals(), "START", str(copies[1]))
     with overlay(tmp_path / "scratch"):
         found = _done(deed), _tree(".")
 
@@ -437,6 +439,18 @@ def test_temporary_folder_is_written_directly(tmp_path, monkeypatch):
     with overlay(tmp_path / "scratch"):
         write(tmp_path / "x", "x")
     assert (tmp_path / "x").exists()
+
+
+def test_names_bound_earlier_in_other_packages_are_replaced(tmp_path, monkeypatch):
+    other = types.ModuleType("some_package")
+    other.keep, other.look = open, os.path.exists
+    monkeypatch.setitem(sys.modules, "some_package", other)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
+    with overlay(tmp_path / "scratch"):
+        other.keep(tmp_path / "x", "w").close()
+        assert other.look(tmp_path / "x")
+    assert other.keep is open
+    assert not (tmp_path / "x").exists()
 
 
 def test_what_user_code_opens_while_torch_saves_is_caught(tmp_path, monkeypatch):

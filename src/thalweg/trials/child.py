@@ -175,4 +175,3 @@ def main() -> NoReturn:
     request = json.loads(sys.argv[1])
     sys.path.insert(0, "")  # the place that the script's own folder takes
     live(request["trial"], Path(request["folder"]), Path(request["temporary"]))
-

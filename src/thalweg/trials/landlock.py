@@ -63,7 +63,7 @@ def _version() -> int:
     """The kernel's version of Landlock, 0 for none."""
     if sys.platform != "linux":
         return 0
-    return max(0, ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, _VERSION))
+    return max(0, int(ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, _VERSION)))
 
 
 def _rights(version: int) -> int:

@@ -234,8 +234,11 @@ def interpreter(module: str) -> list[str]:
     """A command that runs ``main()`` of a module of this package, with nothing of the working
     directory on the import path meanwhile, where a ``json.py`` of the user's might lie."""
     unless_safe = "if not sys.flags.safe_path: del sys.path[0]"
-    return [sys.executable, "-c", f"import sys\n{unless_safe}\n"
-            f"from thalweg.trials.{module} import main\nmain()"]
+    return [
+        sys.executable,
+        "-c",
+        f"import sys\n{unless_safe}\nfrom thalweg.trials.{module} import main\nmain()",
+    ]
 
 
 def _watch_fresh(process: subprocess.Popen[bytes], running: _Running, stop: Any) -> None:

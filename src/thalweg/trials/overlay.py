@@ -13,8 +13,8 @@ compiled kernels lie that trials may share.
 
 Not caught: extensions in C that open files by themselves (HDF5, Arrow, ``ScriptModule.save``), programs and
 interpreters that the script starts (``subprocess``, ``multiprocessing`` by spawning), ``io.FileIO``,
-functions that a module imported earlier took out of ``os`` by name, and the import system, which
-reads the user's files only. On Linux :mod:`thalweg.trials.landlock` lets the kernel forbid what is
+functions that an object made earlier holds, and the import system, which reads the user's files
+only. On Linux :mod:`thalweg.trials.landlock` lets the kernel forbid what is
 not caught.
 """
 
@@ -57,10 +57,12 @@ def overlay(scratch: Path, passing: Sequence[Path] = ()) -> Iterator[Layer]:
         the layer, which knows what was written where.
     """
     layer = Layer(scratch, [*map(str, passing), *open_folders()])
-    doors = _Doors(layer)
+    replacements = list(_Doors(layer).replacements())
     with ExitStack() as patches:
-        for module, name, function in doors.replacements():
+        for module, name, function in (*replacements, *_bound_by_name(replacements)):
             patches.enter_context(patch.object(module, name, function))
+        for openers, function in _openers_of_numpy(replacements):
+            patches.enter_context(patch.dict(openers, {None: function}))
         # The variant of rmtree that works on file descriptors cannot be followed by paths.
         patches.enter_context(patch.object(shutil, "_use_fd_functions", False, create=True))
         yield layer
@@ -71,6 +73,30 @@ def open_folders() -> list[str]:
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     drivers = [os.path.expanduser(name) for name in ("~/.nv", "~/.triton")]
     return ["/dev", "/proc", tempfile.gettempdir(), cache, *drivers]
+
+
+def _bound_by_name(replacements: list[Replacement]) -> Iterator[Replacement]:
+    """Where third-party modules hold a replaced function by a name of their own.
+
+    The standard library is left alone: what it binds by name (in ``tempfile``, in the import system)
+    are the ways by which it is meant to reach the real files.
+    """
+    instead = {id(getattr(module, name)): function for module, name, function in replacements}
+    places = {(id(module), name) for module, name, _ in replacements}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in sys.stdlib_module_names or name.startswith(__package__):
+            continue
+        for key, value in list(getattr(module, "__dict__", {}).items()):
+            if id(value) in instead and (id(module), key) not in places:
+                yield module, key, instead[id(value)]
+
+
+def _openers_of_numpy(replacements: list[Replacement]) -> Iterator[tuple[Any, Function]]:
+    """``numpy.savetxt`` and ``loadtxt`` keep ``io.open`` in a table."""
+    source = sys.modules.get("numpy.lib._datasource")
+    openers = getattr(getattr(source, "_file_openers", None), "_file_openers", None)
+    if isinstance(openers, dict) and None in openers:
+        yield openers, next(f for module, _, f in replacements if module is builtins)
 
 
 class _Doors:
@@ -89,8 +115,10 @@ class _Doors:
         for module in ("torch", "torch.serialization", "torch.jit"):
             yield from self._replacements_of_torch(module)
         for database in (sqlite3, sqlite3.dbapi2):
-            yield database, "connect", self._translating(
-                sqlite3.connect, "database", self._for_database
+            yield (
+                database,
+                "connect",
+                self._translating(sqlite3.connect, "database", self._for_database),
             )
 
     def _replacements_of_os(self) -> Iterator[Replacement]:
@@ -104,7 +132,7 @@ class _Doors:
         for name, way in ways.items():
             if hasattr(os, name):
                 yield os, name, self._translating(getattr(os, name), "path", way)
-        works = {
+        works: dict[str, Function] = {
             "mkdir": self._mkdir,
             "remove": self._remove,
             "unlink": self._remove,

@@ -70,8 +70,8 @@ def _is_installed(top: str, beside: tuple[Path, ...]) -> bool:
 
 def _has(folder: Path, top: str) -> bool:
     """Whether a module ``top`` in ``folder`` would come before an installed one."""
-    return (folder / top).is_dir() or any(folder.glob(f"{top}.*py*")) or any(
-        folder.glob(f"{top}.*so")
+    return (
+        (folder / top).is_dir() or any(folder.glob(f"{top}.*py*")) or any(folder.glob(f"{top}.*so"))
     )
 
 

@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from thalweg.trials.nursery import FRESH, interpreter
 from thalweg.trials.trial import Outcome, Trial
@@ -76,6 +76,8 @@ class _Channel:
     """A nursery process and what is known of it."""
 
     process: subprocess.Popen[bytes]
+    requests: IO[bytes]
+    replies: IO[bytes]
     bare: bool
     started: float = field(default_factory=time.monotonic)
     ready: dict[str, Any] | None = None
@@ -134,14 +136,14 @@ class Runner:
     def close(self) -> None:
         """End what still runs, and remove the folder if it was the runner's own."""
         if self._channel is not None:
-            _end(self._channel.process)
+            _end(self._channel)
             self._channel = None
         if self._own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def trial(self, name: str, **options: Any) -> Trial:
         """A trial of the runner's script with its arguments."""
-        return Trial(name, self.script, **{"arguments": self.arguments, **options})
+        return Trial(name, **{"script": self.script, "arguments": self.arguments, **options})
 
     @property
     def import_seconds(self) -> float:
@@ -267,15 +269,17 @@ class Runner:
                 env=_environment(self.jobs),
                 start_new_session=True,  # Ctrl-C is for this process to pass on
             )
-        return _Channel(process, bare)
+        requests, replies = process.stdin, process.stdout
+        if requests is None or replies is None:
+            raise RuntimeError("Runner: the nursery was started without pipes.")
+        return _Channel(process, requests, replies, bare)
 
     def _listen(self, seconds: float) -> None:
         """Take in what the nursery says, waiting for at most that long."""
         channel = self._open_channel()
-        assert channel.process.stdout is not None
-        readable, _, _ = select.select([channel.process.stdout], [], [], seconds)
+        readable, _, _ = select.select([channel.replies], [], [], seconds)
         if readable:
-            if received := os.read(channel.process.stdout.fileno(), 65536):
+            if received := os.read(channel.replies.fileno(), 65536):
                 *lines, channel.waiting = (channel.waiting + received).split(b"\n")
                 for line in lines:
                     self._hear(channel, json.loads(line))
@@ -292,7 +296,7 @@ class Runner:
 
     def _replace(self, channel: _Channel) -> None:
         """The nursery died, or never got ready: give up what it ran, and start a bare one."""
-        _end(channel.process)
+        _end(channel)
         self._channel = None
         for pending in list(self._active.values()):
             lost = "the process that forks trials died"
@@ -319,23 +323,23 @@ def _environment(jobs: int) -> dict[str, str]:
 
 def _send(channel: _Channel, message: dict[str, Any]) -> None:
     """Say something; that the nursery is dead is found out by listening."""
-    assert channel.process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
-        channel.process.stdin.write(json.dumps(message).encode() + b"\n")
-        channel.process.stdin.flush()
+        channel.requests.write(json.dumps(message).encode() + b"\n")
+        channel.requests.flush()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(channel: _Channel) -> None:
     """Close the nursery's input, upon which it ends its trials and itself; else kill it."""
-    for pipe in (process.stdin, process.stdout):
+    for pipe in (channel.requests, channel.replies):
         with contextlib.suppress(OSError):
-            if pipe is not None:
-                pipe.close()
+            pipe.close()
+    if channel.ready is None:  # it is importing, and does not listen
+        channel.process.kill()
     try:
-        process.wait(GRACE + 3)
+        channel.process.wait(GRACE + 3)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        channel.process.kill()
+        channel.process.wait()
 
 
 def _tail(path: Path) -> str:

@@ -14,6 +14,7 @@ What differs from a process of its own:
 * ``KeyboardInterrupt`` gives code 130; Python ends itself by SIGINT, which a shell shows as 130.
 * ``sys.getrecursionlimit()`` is larger by the few frames that stand below the script here, so that
   a runaway recursion stops at the same depth.
+* Of a source that cannot be decoded, the ``SyntaxError`` is worded otherwise.
 * ``-i``, ``-m``, zip files and folders are not handled: ``script`` is a Python file.
 
 The process belongs to the script afterwards: ``__main__``, ``sys.argv`` and ``sys.path`` stay the
@@ -53,8 +54,13 @@ class Ending:
     reason: str = ""
 
 
-def execute(script: Path, arguments: Sequence[str]) -> int:
+def execute(script: Path | str, arguments: Sequence[str]) -> int:
     """Run ``script`` with ``arguments`` as its command line and return its exit code.
+
+    Args:
+        script: the file as it was named; a string is shown to the script as it is written, while a
+            ``Path`` has already lost a leading ``./``.
+        arguments: the rest of the command line.
 
     Raises:
         OSError: the script cannot be read.
@@ -63,7 +69,7 @@ def execute(script: Path, arguments: Sequence[str]) -> int:
     return run_script(script, arguments).code
 
 
-def run_script(script: Path, arguments: Sequence[str]) -> Ending:
+def run_script(script: Path | str, arguments: Sequence[str]) -> Ending:
     """:func:`execute`, telling also which exception ended the script."""
     path = os.path.join(os.getcwd(), script)  # not normalized, as Python leaves it
     source = Path(path).read_bytes()
@@ -88,17 +94,25 @@ def _become_main(path: str, shown: str, arguments: Sequence[str]) -> types.Modul
 
 
 def _run(source: bytes, path: str, main: types.ModuleType) -> Ending:
+    error = _error_of(source, path, main)
+    # The error is answered out here, where none is being handled: a hook sees the same state as
+    # under plain Python, and what it raises has no context.
+    if error is None:
+        return Ending(0)
+    if isinstance(error, TrialEnded):
+        raise error
+    return _system_exit(error) if isinstance(error, SystemExit) else _uncaught(error)
+
+
+def _error_of(source: bytes, path: str, main: types.ModuleType) -> BaseException | None:
+    """What the script raised, if anything."""
     try:
         code = compile(source, path, "exec", dont_inherit=True)
         _allow_for_our_frames()
         exec(code, main.__dict__)
-    except TrialEnded:
-        raise
-    except SystemExit as request:
-        return _system_exit(request)
     except BaseException as error:
-        return _uncaught(error)
-    return Ending(0)
+        return error
+    return None
 
 
 def _allow_for_our_frames() -> None:
@@ -123,20 +137,31 @@ def _system_exit(request: SystemExit) -> Ending:
 
 def _uncaught(error: BaseException) -> Ending:
     """Show the script's own traceback, without our frames, through its own ``sys.excepthook``."""
-    for one in _chain(error):
-        one.__traceback__ = _without_our_frames(one.__traceback__)
-    traceback = error.__traceback__
+    _hide_our_frames(error)
     _flush(sys.stdout)
-    try:
-        sys.excepthook(type(error), error, traceback)
-    except SystemExit as request:
-        return _system_exit(request)
-    except BaseException as second:
+    second = _error_of_hook(error)
+    if isinstance(second, SystemExit):
+        return _system_exit(second)
+    if second is not None:
+        _hide_our_frames(second)
         print("Error in sys.excepthook:", file=sys.stderr)
         sys.__excepthook__(type(second), second, second.__traceback__)
         print("\nOriginal exception was:", file=sys.stderr)
-        sys.__excepthook__(type(error), error, traceback)
-    return Ending(130 if isinstance(error, KeyboardInterrupt) else 1, _one_line(error, traceback))
+        sys.__excepthook__(type(error), error, error.__traceback__)
+    return Ending(130 if isinstance(error, KeyboardInterrupt) else 1, _one_line(error))
+
+
+def _error_of_hook(error: BaseException) -> BaseException | None:
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except BaseException as second:
+        return second
+    return None
+
+
+def _hide_our_frames(error: BaseException) -> None:
+    for one in _chain(error):
+        one.__traceback__ = _without_our_frames(one.__traceback__)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -166,10 +191,11 @@ def _entries(traceback: types.TracebackType | None) -> Iterator[types.TracebackT
         traceback = traceback.tb_next
 
 
-def _one_line(error: BaseException, traceback: types.TracebackType | None) -> str:
-    text = str(error).strip().splitlines()
-    line = f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
-    return f"{line} (line {traceback.tb_lineno})" if traceback else line
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    line = f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+    first = error.__traceback__
+    return f"{line} (line {first.tb_lineno})" if first else line
 
 
 def _wind_down() -> None:

@@ -96,7 +96,9 @@ def _wrapped(move: Seeder, seed: Any) -> Any:
 _REQUIRED = object()
 
 
-def _seeding(original: Callable[..., Any], move: Seeder, name: str, default: Any = _REQUIRED) -> Any:
+def _seeding(
+    original: Callable[..., Any], move: Seeder, name: str, default: Any = _REQUIRED
+) -> Any:
     """``original`` with its first parameter, called ``name``, moved."""
 
     @functools.wraps(original)
@@ -111,7 +113,9 @@ def _seeding(original: Callable[..., Any], move: Seeder, name: str, default: Any
 
 
 def _generator(base: type, move: Seeder) -> type:
-    class Generator(base, metaclass=_counting_instances_of(base)):  # type: ignore[misc]
+    meta = _counting_instances_of(base)
+
+    class Generator(base, metaclass=meta):  # type: ignore[misc, metaclass]
         """A torch generator whose stated seeds are moved."""
 
         def manual_seed(self, seed: Any) -> Any:
@@ -126,7 +130,9 @@ def _generator(base: type, move: Seeder) -> type:
 
 
 def _random_state(base: type, move: Seeder) -> type:
-    class RandomState(base, metaclass=_counting_instances_of(base)):  # type: ignore[misc]
+    meta = _counting_instances_of(base)
+
+    class RandomState(base, metaclass=meta):  # type: ignore[misc, metaclass]
         """A numpy random state whose stated seeds are moved."""
 
         def __init__(self, seed: Any = None) -> None:
