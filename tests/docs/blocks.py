@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "examples/README.md", *sorted(ROOT.glob("docs/*.md"))]
 
 FENCE = re.compile(
-    r"(?:<!-- check: (?P<check>[a-z ]+) -->\n)?^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$",
+    r"(?:<!-- check: (?P<check>[a-z ]+) -->\n)?"
+    r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 # Numbers, bars, sparklines and box drawing: what may differ from one machine to the next.
@@ -51,7 +53,8 @@ def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text(encoding="utf-8")
     for match in FENCE.finditer(text):
         line = text.count("\n", 0, match.start("text"))
-        yield Block(page, line, match["language"], match["text"], match["check"] or "exactly")
+        inner = dedent(match["text"])
+        yield Block(page, line, match["language"], inner, match["check"] or "exactly")
 
 
 def exchanges(block: Block) -> list[Exchange]:

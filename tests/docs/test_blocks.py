@@ -45,7 +45,7 @@ def workspace(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PYTHON_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_blocks_print_what_they_promise(page, workspace):
-    scope = {"__name__": "page"}
+    scope = {"__name__": "__main__"}
     for block in blocks(page):
         if block.language == "python" and block.check != "not run":
             assert printed(block, scope) == promised(block.text), block
