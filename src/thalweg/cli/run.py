@@ -46,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
     if not interventions:
         return become(options)
     script, arguments = script_of(options)
-    from thalweg.interventions import InterventionError, from_data, run_under
+    from thalweg.interventions import InterventionError, from_data
+    from thalweg.trials.under import run_under
 
     try:
         for intervention in interventions:

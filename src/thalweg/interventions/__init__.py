@@ -3,14 +3,18 @@
 from thalweg.interventions.activation import ActivationSwap
 from thalweg.interventions.clear_stale_gradients import ClearStaleGradients
 from thalweg.interventions.clipping import Clipping
+from thalweg.interventions.early_stopping import EarlyStopping
 from thalweg.interventions.initialization import Initialization
 from thalweg.interventions.input_standardization import InputStandardization
 from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.interventions.learning_rate import LearningRate
 from thalweg.interventions.loss_wiring import LossWiring
+from thalweg.interventions.mode import Mode
 from thalweg.interventions.optimizer import OptimizerSwap
+from thalweg.interventions.optimizer_setting import OptimizerSetting
 from thalweg.interventions.other_sign import OtherSign
 from thalweg.interventions.registry import INTERVENTIONS, from_data
+from thalweg.interventions.regularization import Regularization
 from thalweg.interventions.trained_parameters import TrainedParameters
 
 __all__ = [
@@ -18,14 +22,18 @@ __all__ = [
     "ActivationSwap",
     "ClearStaleGradients",
     "Clipping",
+    "EarlyStopping",
     "Initialization",
     "InputStandardization",
     "Intervention",
     "InterventionError",
     "LearningRate",
     "LossWiring",
+    "Mode",
+    "OptimizerSetting",
     "OptimizerSwap",
     "OtherSign",
+    "Regularization",
     "TrainedParameters",
     "from_data",
 ]

@@ -1,7 +1,8 @@
-"""Another activation inside the network, its output left as it is.
+"""Another activation at some places of the network.
 
-What it changes: calls of hidden activations (those with a layer after them, by their position in the
-forward pass of the recording) compute another function. ``leaky_relu`` passes a gradient everywhere.
+What it changes: the activations at the given positions (counted through the forward pass of the
+recording) compute another function. ``leaky_relu`` passes a gradient everywhere; ``identity`` at the
+last position takes an output activation away.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ CHOICES = {
     "relu": torch.relu,
     "tanh": torch.tanh,
     "gelu": torch.nn.functional.gelu,
+    "identity": lambda x: x,
 }
 EDITS = {"leaky_relu": "nn.LeakyReLU(0.1)", "relu": "nn.ReLU()", "tanh": "nn.Tanh()",
-         "gelu": "nn.GELU()"}  # fmt: skip
+         "gelu": "nn.GELU()", "identity": "nn.Identity()"}  # fmt: skip
 
 
 @dataclass
 class ActivationSwap(Intervention):
-    """Compute ``to`` at the hidden positions of a forward pass that calls ``period`` activations."""
+    """Compute ``to`` at some ``positions`` of a forward pass that calls ``period`` activations."""
 
     kind: ClassVar[str] = "activation"
     to: str = "leaky_relu"
-    hidden: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
     period: int = 1
 
     def __post_init__(self) -> None:
@@ -45,16 +47,18 @@ class ActivationSwap(Intervention):
             return
         position = self._count % max(self.period, 1)
         self._count += 1
-        if position in self.hidden:
+        if position in self.positions:
             call.func, call.name = CHOICES[self.to], self.to
             call.args, call.kwargs = call.args[:1] or (call.kwargs["input"],), {}
 
     def name(self) -> str:
         """A few words for a table."""
-        return f"{self.to} inside"
+        return "no output activation" if self.to == "identity" else f"{self.to} inside"
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
+        if self.to == "identity":
+            return "Leave out the activation of the output layer, or take one that reaches the targets."
         return f"Use {EDITS[self.to]} as the activation of the hidden layers."
 
     def edit(self) -> str:

@@ -3,7 +3,9 @@
 What it changes: where data that depends on no parameter meets the first weights, it is shifted and
 scaled by the moments of the training data, per feature (per channel of an image). The moments are
 those of a recording and travel in the description, so that training and evaluation see the same
-transform. Constant features are only shifted (LeCun et al., Efficient BackProp, 1998, section 4.3).
+transform; without a description they are gathered as training goes on, over the first 5000 rows. Constant features, which may stand in for a bias, are left alone. An entrance with a
+``whitening`` matrix is decorrelated instead: multiplied by the inverse root of its second moments, so
+that every direction has the same curvature (LeCun et al., Efficient BackProp, 1998, section 4.3).
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from thalweg.interventions.intervention import Intervention
 from thalweg.recorder.anatomy import LAYERS, plain
-from thalweg.recorder.recorder import entrance_of
+from thalweg.recorder.recorder import MOMENT_ROWS, entrance_of, features_last
 from thalweg.recorder.session import Call
 
 
@@ -25,7 +28,8 @@ class InputStandardization(Intervention):
 
     Attributes:
         entrances: For each entrance, in the order in which training meets them, ``mean`` and
-            ``std`` (lists with one number a feature, or a single number).
+            ``std`` (lists with one number a feature, or a single number), or ``whitening`` (a
+            square matrix).
     """
 
     kind: ClassVar[str] = "input-standardization"
@@ -34,6 +38,7 @@ class InputStandardization(Intervention):
     def __post_init__(self) -> None:
         self._order: dict[int, int] = {}
         self._keep: list[torch.Tensor] = []
+        self._gathered: dict[int, Gathered] = {}
 
     def rewrite(self, call: Call) -> None:
         """Standardize the data of a layer at an entrance."""
@@ -53,49 +58,113 @@ class InputStandardization(Intervention):
         call.args = tuple(scaled if one is data else one for one in call.args)
 
     def _scaled(self, data: torch.Tensor, at: int) -> torch.Tensor:
+        if not self.entrances:
+            gathered = self._gathered.setdefault(at, Gathered())
+            if torch.is_grad_enabled():
+                gathered.add(data)
+            return _standardized(data, gathered.mean, gathered.std)
         if at >= len(self.entrances):
             return data
-        mean, std = (
-            torch.as_tensor(self.entrances[at][key], dtype=torch.float64, device=data.device)
-            for key in ("mean", "std")
-        )
-        axis = 1 if data.dim() in (4, 5) else -1
-        if mean.dim() and mean.numel() != data.shape[axis]:
-            return data
-        if mean.dim() and axis == 1:
-            shape = (-1, *[1] * (data.dim() - 2))
-            mean, std = mean.reshape(shape), std.reshape(shape)
-        return ((data.to(torch.float64) - mean) / std).to(data.dtype)
+        if "whitening" in self.entrances[at]:
+            return _whitened(data, self.entrances[at]["whitening"])
+        mean, std = (torch.as_tensor(self.entrances[at][key]) for key in ("mean", "std"))
+        return _standardized(data, mean, std)
 
     def name(self) -> str:
         """A few words for a table."""
-        return "standardized inputs"
+        return "decorrelated inputs" if self._whitens else "standardized inputs"
+
+    @property
+    def _whitens(self) -> bool:
+        return any("whitening" in one for one in self.entrances)
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
+        if self._whitens:
+            return "Decorrelate the inputs: use an orthonormal basis of what they span."
         return "Standardize the inputs: subtract each feature's training mean, divide by its deviation."
 
     def edit(self) -> str:
         """A line of code."""
+        if self._whitens:
+            return "x = x @ torch.linalg.inv(torch.linalg.cholesky(x_train.T @ x_train / n)).T"
         return "x = (x - x_train.mean(0)) / x_train.std(0)"
 
 
-def of_moments(moments: dict[str, Any], largest: int = 4096) -> list[dict[str, Any]]:
-    """The entrances' means and deviations out of a recording's ``moments.npz``, as plain data.
+class Gathered:
+    """Moments of what has entered so far."""
 
-    A constant feature gets a deviation of 1. An entrance of more than ``largest`` features is
-    described by one mean and deviation for all.
+    def __init__(self) -> None:
+        self.rows = 0
+        self._sum = self._squares = torch.zeros(1, dtype=torch.float64)
+
+    def add(self, data: torch.Tensor) -> None:
+        """Count these rows in, until there are enough."""
+        if self.rows < MOMENT_ROWS:
+            table = features_last(data)
+            self.rows += len(table)
+            self._sum = self._sum + table.sum(0)
+            self._squares = self._squares + table.square().sum(0)
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """Of each feature."""
+        return self._sum / max(self.rows, 1)
+
+    @property
+    def std(self) -> torch.Tensor:
+        """Of each feature; 1 where it is constant."""
+        variance = (self._squares / max(self.rows, 1) - self.mean.square()).clamp_min(0)
+        return torch.where(variance > 1e-16, variance.sqrt(), 1.0)
+
+
+def _standardized(data: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """(data - mean) / std by feature, in the data's own type; data of another width is left alone."""
+    mean, std = (one.to(data.device, torch.float64) for one in (mean, std))
+    axis = 1 if data.dim() in (4, 5) else -1
+    if mean.dim() and mean.numel() not in (1, data.shape[axis]):
+        return data
+    if mean.dim() and axis == 1:
+        shape = (-1, *[1] * (data.dim() - 2))
+        mean, std = mean.reshape(shape), std.reshape(shape)
+    return ((data.to(torch.float64) - mean) / std).to(data.dtype)
+
+
+def _whitened(data: torch.Tensor, whitening: list[list[float]]) -> torch.Tensor:
+    matrix = torch.as_tensor(whitening, dtype=torch.float64, device=data.device)
+    if matrix.shape[0] != data.shape[-1]:
+        return data
+    return (data.to(torch.float64) @ matrix).to(data.dtype)
+
+
+def of_moments(
+    moments: dict[str, Any], largest: int = 4096, decorrelate: bool = False
+) -> list[dict[str, Any]]:
+    """What a recording's ``moments.npz`` says about the entrances, as plain data.
+
+    A constant feature is left as it is. An entrance of more than ``largest`` features is described
+    by one mean and deviation for all. With ``decorrelate``, entrances with known second moments
+    (at most 256 features) are whitened instead, over the numerically non-null space.
     """
-    entrances = []
     count = sum(1 for key in moments if key.startswith("mean"))
+    entrances: list[dict[str, Any]] = []
     for at in range(count):
         mean, std = moments[f"mean{at}"], moments[f"std{at}"]
-        if mean.size > largest:
+        if decorrelate and f"second{at}" in moments:
+            entrances.append({"whitening": inverse_root(moments[f"second{at}"]).tolist()})
+        elif mean.size > largest:
             spread = ((std**2).mean() + mean.var()) ** 0.5
             entrances.append({"mean": float(mean.mean()), "std": float(spread) or 1.0})
-            continue
-        flat = std <= 1e-8 * max(float(abs(mean).max()), float(std.max()), 1e-30)
-        std = std.copy()
-        std[flat] = 1.0
-        entrances.append({"mean": mean.tolist(), "std": std.tolist()})
+        else:
+            flat = std <= 1e-8 * max(float(abs(mean).max()), float(std.max()), 1e-30)
+            scaled = {"mean": np.where(flat, 0.0, mean), "std": np.where(flat, 1.0, std)}
+            entrances.append({key: value.tolist() for key, value in scaled.items()})
     return entrances
+
+
+def inverse_root(second: np.ndarray, floor: float = 1e-12) -> np.ndarray:
+    """The symmetric inverse square root of second moments; null directions are mapped to zero."""
+    values, vectors = np.linalg.eigh(second)
+    kept = values > floor * values[-1]
+    roots = np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
+    return np.asarray((vectors * roots) @ vectors.T)

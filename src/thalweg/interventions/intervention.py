@@ -38,7 +38,7 @@ class Intervention(Listener):
         Raises:
             InterventionError: If a field is unknown or missing.
         """
-        known = {one.name for one in fields(cls)}
+        known = {one.name for one in fields(cls) if one.init}
         unknown = sorted(set(data) - known)
         if unknown:
             raise InterventionError(

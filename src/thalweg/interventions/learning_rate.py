@@ -19,13 +19,18 @@ from thalweg.interventions.intervention import Intervention, InterventionError
 
 @dataclass
 class LearningRate(Intervention):
-    """Scale the learning rate by ``factor``, or set it to ``value`` (the first group's, at its start)."""
+    """Scale the learning rate by ``factor``, or set it to ``value`` (the first group's, at its start).
+
+    With ``hold`` every group keeps the rate of its first step: no schedule.
+    """
 
     kind: ClassVar[str] = "learning-rate"
     factor: float | None = None
     value: float | None = None
+    hold: bool = False
     _kept: dict[int, list[Any]] = field(default_factory=dict, init=False, repr=False)
     _factors: dict[int, float] = field(default_factory=dict, init=False, repr=False)
+    _firsts: dict[int, list[Any]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         given = self.factor if self.value is None else self.value
@@ -37,7 +42,8 @@ class LearningRate(Intervention):
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
         given = {"factor": self.factor, "value": self.value}
-        return {"kind": self.kind} | {k: v for k, v in given.items() if v is not None}
+        data = {"kind": self.kind} | {k: v for k, v in given.items() if v is not None}
+        return data | ({"hold": True} if self.hold else {})
 
     def gradients(
         self, leaves: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]
@@ -57,8 +63,10 @@ class LearningRate(Intervention):
         groups = [group for group in optimizer.param_groups if "lr" in group]
         factor = self._factor(optimizer, groups)
         self._kept[id(optimizer)] = [group["lr"] for group in groups]
-        for group in groups:
-            group["lr"] = group["lr"] * factor
+        firsts = self._firsts.setdefault(id(optimizer), [group["lr"] for group in groups])
+        for at, group in enumerate(groups):
+            held = self.hold and at < len(firsts)
+            group["lr"] = (firsts[at] if held else group["lr"]) * factor
 
     def after_step(self, optimizer: Optimizer | None) -> None:
         """Put the rates back."""
@@ -78,14 +86,21 @@ class LearningRate(Intervention):
 
     def name(self) -> str:
         """A few words for a table."""
-        return f"learning rate x {self.factor:g}" if self.factor else f"learning rate {self.value:g}"
+        held = ", held" if self.hold else ""
+        if self.hold and self.factor == 1:
+            return "learning rate held"
+        return (f"learning rate x {self.factor:g}" if self.factor else f"learning rate {self.value:g}") + held
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
+        if self.hold and self.factor == 1:
+            return "Keep the learning rate at its first value: leave the schedule out or step it rarely."
         if self.factor is None:
             return f"Set the learning rate to {self.value:g}."
         return f"Multiply the learning rate by {self.factor:g}."
 
     def edit(self) -> str:
         """A line of code."""
+        if self.hold and self.factor == 1:
+            return "# scheduler.step() once an epoch, or not at all"
         return f"lr={self.value:g}" if self.value else f"lr={self.factor:g} * lr"

@@ -9,13 +9,17 @@ from typing import Any
 from thalweg.interventions.activation import ActivationSwap
 from thalweg.interventions.clear_stale_gradients import ClearStaleGradients
 from thalweg.interventions.clipping import Clipping
+from thalweg.interventions.early_stopping import EarlyStopping
 from thalweg.interventions.initialization import Initialization
 from thalweg.interventions.input_standardization import InputStandardization
 from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.interventions.learning_rate import LearningRate
 from thalweg.interventions.loss_wiring import LossWiring
+from thalweg.interventions.mode import Mode
 from thalweg.interventions.optimizer import OptimizerSwap
+from thalweg.interventions.optimizer_setting import OptimizerSetting
 from thalweg.interventions.other_sign import OtherSign
+from thalweg.interventions.regularization import Regularization
 from thalweg.interventions.trained_parameters import TrainedParameters
 
 INTERVENTIONS: dict[str, type[Intervention]] = {
@@ -24,12 +28,16 @@ INTERVENTIONS: dict[str, type[Intervention]] = {
         ActivationSwap,
         ClearStaleGradients,
         Clipping,
+        EarlyStopping,
         Initialization,
         InputStandardization,
         LearningRate,
         LossWiring,
+        Mode,
+        OptimizerSetting,
         OptimizerSwap,
         OtherSign,
+        Regularization,
         TrainedParameters,
     )
 }

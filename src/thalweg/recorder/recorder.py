@@ -32,6 +32,8 @@ from thalweg.recorder.tape import Tape, TapeError, TapeRecorder
 
 FLUSH = 64
 MOMENT_ROWS = 5000
+MODES = {"batch_norm": (5, False), "dropout": (2, True)}  # where the flag stands, and its default
+SECOND_MOMENT_FEATURES = 256
 
 
 def in_full(step: int) -> bool:
@@ -119,6 +121,7 @@ class Recorder(Listener):
         self._own_gradients: dict[int, torch.Tensor | None] = {}
         self._rate = 0.0
         self._trouble: list[str] = []
+        self._modes: dict[str, int] = {}
 
     def started(self, session: Session) -> None:
         """Open the files."""
@@ -139,6 +142,7 @@ class Recorder(Listener):
         if self.tape.on:
             self.tape.called(call, result)
         self.readings.called(call, result)
+        self._note_mode(call)
         if plain(call.name) in LAYERS and torch.is_grad_enabled():
             self._measure_data(call)
 
@@ -246,7 +250,7 @@ class Recorder(Listener):
         values = self._values if optimizer is None else self.tape.values
         tape = self._tapes[-1]
         own = [names[next(i for i, x in enumerate(leaves) if x is leaf)] for leaf in tape.leaves]
-        with torch._C.DisableTorchFunction():
+        with torch._C.DisableTorchFunction(), torch.enable_grad():
             row |= self._guarded("anatomy", lambda: anatomy(tape, values, own))
             made = Step(step, optimizer, self._tapes, leaves, before, after)
             row["probes"] = {}
@@ -274,6 +278,16 @@ class Recorder(Listener):
             self._trouble.append(f"{what}: {type(error).__name__}: {error}")
             return {}
 
+    def _note_mode(self, call: Call) -> None:
+        """Count the calls that behave differently in training and evaluation, by how they ran."""
+        name = plain(call.name)
+        if name in MODES:
+            position, default = MODES[name]
+            given = call.args[position] if len(call.args) > position else call.kwargs.get("training", default)
+            where = "training" if torch.is_grad_enabled() else "evaluation"
+            key = f"{name} {'active' if given else 'passive'} in {where}"
+            self._modes[key] = self._modes.get(key, 0) + 1
+
     def _measure_data(self, call: Call) -> None:
         """Sum up the moments of the data that enters, by the weight that it meets."""
         entrance = entrance_of(call)
@@ -281,17 +295,21 @@ class Recorder(Listener):
             return
         data, weight = entrance
         sums = self._moments.setdefault(id(weight), [0, 0.0, 0.0, None, weight])
-        if sums[0] < MOMENT_ROWS and not data.requires_grad:
-            table = features_last(data)
-            sums[3] = data.dim() if sums[3] is None else sums[3]
+        table = features_last(data)
+        if sums[0] < MOMENT_ROWS and (not sums[0] or sums[1].shape == table.shape[1:]):
             sums[0] += len(table)
             sums[1] = sums[1] + table.sum(0)
             sums[2] = sums[2] + table.square().sum(0)
+            if data.dim() < 4 and table.shape[1] <= SECOND_MOMENT_FEATURES:
+                product = table.T @ table
+                sums[3] = product if sums[3] is None else sums[3] + product
 
     def _write_moments(self) -> None:
         arrays: dict[str, Any] = {}
-        for at, (count, total, squares, _, _) in enumerate(self._moments.values()):
+        for at, (count, total, squares, second, _) in enumerate(self._moments.values()):
             if count:
+                if second is not None:
+                    arrays[f"second{at}"] = (second / count).numpy()
                 mean = total / count
                 arrays[f"mean{at}"] = mean.numpy()
                 arrays[f"std{at}"] = (squares / count - mean.square()).clamp_min(0).sqrt().numpy()
@@ -315,6 +333,7 @@ class Recorder(Listener):
             "untrained": untrained if optimizers else [],
             "unreached": names_of(unreached) if leaves else [],
             "parameters": sum(leaf.numel() for leaf in leaves),
+            "modes": self._modes,
             "device": str(leaves[0].device) if leaves else "cpu",
             "trouble": self._trouble[:20],
         }

@@ -1,0 +1,76 @@
+"""From suspicions and their trials to the cause that is named first.
+
+What a suspicion is worth is the strength of its evidence times the part of the harm that its best
+trial removed: a fault that was seen itself and whose cure works is named before a cure that merely
+works, and evidence without a cure names nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from thalweg.doctor.runs import Run, name_of
+from thalweg.doctor.standing import Measure, Standing, better, fits_better, gain, share, standing
+from thalweg.obstacles.suspicion import Suspicion
+
+EXPLAINED = 0.7  # of the harm, removed by a change that explains a suspicion away
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A suspicion after its trials.
+
+    Attributes:
+        run: The trial that removed most of the harm; None if none was made.
+        share: The part of the harm that it removed, against the best run of all.
+        helped: Whether that is more than one comparison can show by chance.
+    """
+
+    suspicion: Suspicion
+    run: Run | None
+    share: float
+    helped: bool
+
+    @property
+    def worth(self) -> float:
+        """Strength of the evidence times the part of the harm removed."""
+        return self.suspicion.strength * max(0.0, min(1.0, self.share)) if self.helped else 0.0
+
+
+def rank(
+    suspicions: Sequence[Suspicion], base: Run, runs: Mapping[str, Run], measure: Measure,
+    optimizer: int, compare_fit: bool,
+) -> list[Candidate]:  # fmt: skip
+    """The suspicions with their best trials, most worth first."""
+    start = standing(base.recording, measure, optimizer)
+    ends = {name: standing(run.recording, measure, optimizer) for name, run in runs.items()}
+    best = max([start, *ends.values()], key=lambda one: gain(start, one))
+    candidates = []
+    for suspicion in suspicions:
+        tried = [runs[n] for n in map(name_of, suspicion.proofs) if n in runs]
+        fit = compare_fit and suspicion.fits
+        found = _candidate(suspicion, tried, start, ends, best, fit)
+        others = [ends[n] for n in map(name_of, suspicion.unless) if n in ends]
+        if found.helped and any(share(start, one, ends[found.run.name]) > EXPLAINED for one in others):
+            found = Candidate(suspicion, found.run, found.share, False)
+        candidates.append(found)
+    return sorted(candidates, key=lambda one: -one.worth)
+
+
+def _candidate(
+    suspicion: Suspicion, tried: Sequence[Run], start: Standing, ends: Mapping[str, Standing],
+    best: Standing, fit: bool,
+) -> Candidate:  # fmt: skip
+    def removed(run: Run) -> float:
+        return share(start, ends[run.name], best)
+
+    def counts(run: Run) -> bool:
+        end = ends[run.name]
+        return better(start, end) and (not fit or fits_better(start, end))
+
+    if not tried:
+        return Candidate(suspicion, None, 0.0, False)
+    helped = [run for run in tried if counts(run)]
+    chosen = max(helped or tried, key=removed)
+    return Candidate(suspicion, chosen, removed(chosen), bool(helped))

@@ -1,0 +1,142 @@
+"""Runs of the script under interventions: asked for by description, made once, read back."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from thalweg.doctor.instruments import RECORD
+from thalweg.doctor.standing import Measure, Standing, standing
+from thalweg.interventions import Intervention
+from thalweg.recorder import Recording
+from thalweg.trials import Outcome, Runner, Trial
+from thalweg.trials import Progress as TrialProgress
+
+POINTS_OF_A_CURVE = 400
+
+
+@dataclass
+class Run:
+    """One run: what was changed, how it ended, what was seen."""
+
+    name: str
+    interventions: tuple[Intervention, ...]
+    seed: int
+    outcome: Outcome
+    recording: Recording
+
+    def as_data(self, measure: Measure, share: float | None, optimizer: int) -> dict[str, Any]:
+        """The run as a report carries it."""
+        found = standing(self.recording, measure, optimizer)
+        return {
+            "name": self.name,
+            "interventions": [one.as_data() for one in self.interventions],
+            "seed": self.seed,
+            "ended": self.outcome.ended,
+            "reason": self.outcome.reason,
+            "seconds": self.outcome.seconds,
+            "steps": max((row["step"] + 1 for row in self.recording.steps), default=0),
+            "loss": _thin(self.recording.losses(optimizer)),
+            "measure": None if measure is None else measure_data(self.recording, measure, found),
+            "score": found.value,
+            "gain": None if share is None or not math.isfinite(share) else share,
+        }
+
+
+def measure_data(recording: Recording, measure: tuple[str, str], found: Standing) -> dict[str, Any]:
+    """A measure and its values over the steps."""
+    values = [[s, v if math.isfinite(v) else None] for s, v in recording.series(measure)]
+    return {
+        "name": f"{measure[1]} at {measure[0]}",
+        "higher_is_better": found.higher_is_better,
+        "values": values[-POINTS_OF_A_CURVE:],
+    }
+
+
+def _thin(losses: Sequence[float]) -> dict[str, Any]:
+    """A curve with at most 400 points: means over stretches, so that no leap is left out by luck."""
+    stretch = max(1, math.ceil(len(losses) / POINTS_OF_A_CURVE))
+    steps = list(range(0, len(losses), stretch))
+    means = [_mean(losses[at : at + stretch]) for at in steps]
+    return {"steps": steps, "values": [one if math.isfinite(one) else None for one in means]}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+@dataclass
+class Bench:
+    """Where runs are made: never the same one twice, never past the deadline.
+
+    Attributes:
+        max_steps: Every run ends there at the latest (None: the script's own end).
+        max_seconds: A single run's limit.
+        deadline: A value of ``time.monotonic()``.
+        says: Hears what is going on: a sentence, the runs done and the runs planned.
+    """
+
+    runner: Runner
+    seed: int
+    deadline: float
+    says: Callable[[str, int, int], None]
+    max_steps: int | None = None
+    max_seconds: float = 60.0
+    runs: dict[tuple[str, int], Run] = field(default_factory=dict)
+    planned: int = 0
+
+    def base(self, max_seconds: float) -> Run:
+        """The script as it is, recorded in full."""
+        trial = self._trial("as it is", (), 0, max_seconds, full=True)
+        return self._run([trial], [("as it is", (), 0)], "Watching the script as it is")[0]
+
+    def make(
+        self, wanted: Sequence[tuple[str, tuple[Intervention, ...], int]], why: str
+    ) -> list[Run]:
+        """The runs of these (name, interventions, seed), in order; new ones are made together."""
+        new = [one for one in wanted if (one[0], one[2]) not in self.runs]
+        new = list({(one[0], one[2]): one for one in new}.values())
+        if new:
+            trials = [self._trial(*one, self.max_seconds) for one in new]
+            for run in self._run(trials, new, why):
+                self.runs[run.name, run.seed] = run
+        return [self.runs[one[0], one[2]] for one in wanted]
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline."""
+        return self.deadline - time.monotonic()
+
+    def _trial(
+        self, name: str, interventions: tuple[Intervention, ...], seed: int, max_seconds: float,
+        full: bool = False,
+    ) -> Trial:  # fmt: skip
+        what = [one.as_data() for one in interventions]
+        return self.runner.trial(
+            name,
+            instruments=({"make": RECORD, "interventions": what, "full": full},),
+            seed_shift=self.seed + seed,
+            max_steps=self.max_steps,
+            max_seconds=max_seconds,
+        )
+
+    def _run(self, trials: Sequence[Trial], wanted: Sequence[Any], why: str) -> list[Run]:
+        done = self.planned
+        self.planned += len(trials)
+
+        def tell(progress: TrialProgress) -> None:
+            self.says(why, done + progress.done, self.planned)
+
+        outcomes = self.runner.run(trials, tell, self.deadline)
+        return [
+            Run(name, interventions, seed, outcome, Recording.read(outcome.folder))
+            for (name, interventions, seed), outcome in zip(wanted, outcomes, strict=True)
+        ]
+
+
+def name_of(interventions: tuple[Intervention, ...]) -> str:
+    """What a run changes, in a few words."""
+    return " and ".join(one.name() for one in interventions) or "as it is"

@@ -1,0 +1,71 @@
+"""A remedy holds if it beats doing nothing on every seed, by more than chance and by a margin."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thalweg.doctor.standing import Standing, gain, margin
+
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The same change on several seeds, against no change on the same seeds."""
+
+    seeds: tuple[int, ...]
+    before: tuple[Standing, ...]
+    after: tuple[Standing, ...]
+
+    @property
+    def gains(self) -> list[float]:
+        """By how much each seed got better."""
+        return [gain(b, a) for b, a in zip(self.before, self.after, strict=True)]
+
+    @property
+    def held(self) -> bool:
+        """Better on every seed; in the mean by the margin and by two standard errors."""
+        gains = self.gains
+        if not gains or min(gains) <= 0:
+            return False
+        finite = [one for one in gains if math.isfinite(one)]
+        if len(finite) < len(gains) / 2:
+            return True  # from nothing finite to something on most seeds
+        wanted = statistics.fmean(margin(one) for one in self.before if one.value is not None)
+        return statistics.fmean(finite) >= max(wanted, 2 * standard_error(finite))
+
+    def as_data(self, measure: str) -> dict[str, Any]:
+        """Plain data, as a report carries it."""
+        finite = [one for one in self.gains if math.isfinite(one)]
+        mean = statistics.fmean(finite) if finite else None
+        return {
+            "held": self.held,
+            "seeds": list(self.seeds),
+            "measure": measure,
+            "higher_is_better": self.before[0].higher_is_better,
+            "before": [one.value for one in self.before],
+            "after": [one.value for one in self.after],
+            "gain": mean,
+            "error": standard_error(finite) if len(finite) > 1 else None,
+            "says": self.says(measure),
+        }
+
+    def says(self, measure: str) -> str:
+        """One sentence."""
+        before, after = _mean(self.before), _mean(self.after)
+        word = "holds" if self.held else "does not hold"
+        return f"{measure}: {before} before, {after} after, over {len(self.seeds)} seeds; it {word}."
+
+
+def standard_error(gains: Sequence[float]) -> float:
+    """Of the mean of paired gains."""
+    return statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
+
+
+def _mean(standings: Sequence[Standing]) -> str:
+    values = [one.value for one in standings if one.value is not None]
+    return f"{statistics.fmean(values):.4g}" if len(values) == len(standings) else "not finite"

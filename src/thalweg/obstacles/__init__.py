@@ -1,0 +1,1 @@
+"""Naming: what can hold training back, one file per cause, named by its code."""

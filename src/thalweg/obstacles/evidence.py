@@ -1,0 +1,133 @@
+"""A recording as the obstacles ask about it: questions with one answer each."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from thalweg.recorder import Recording
+
+SATURATING = ("tanh", "sigmoid", "hardtanh", "hardsigmoid", "softsign")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a recording shows.
+
+    Attributes:
+        recording: The run as it is.
+        main: Which optimizer the questions are about: the one with the most parameters in full.
+    """
+
+    recording: Recording
+
+    @cached_property
+    def main(self) -> int:
+        """The optimizer whose loss is followed: the first one."""
+        return self.recording.optimizers[0] if self.recording.optimizers else 0
+
+    @cached_property
+    def samples(self) -> list[Row]:
+        """The steps in full of the main optimizer."""
+        return [one for one in self.recording.samples if one["optimizer"] == self.main]
+
+    @cached_property
+    def first(self) -> Row:
+        """The first step in full; empty if there is none."""
+        return self.samples[0] if self.samples else {}
+
+    @cached_property
+    def losses(self) -> list[float]:
+        """The loss of every step."""
+        return self.recording.losses(self.main)
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether several optimizers follow losses of their own."""
+        firsts = {self.recording.losses(one)[0] for one in self.recording.optimizers}
+        return len(firsts) > 1
+
+    @property
+    def initial_loss(self) -> float:
+        """Mean loss of the first steps (at most 5, at most a twentieth of the run)."""
+        head = self.losses[: max(1, min(5, len(self.losses) // 20))]
+        return statistics.fmean(head) if head else math.nan
+
+    @property
+    def final_loss(self) -> float:
+        """Mean loss of the last tenth of the run; infinite if any of it is not finite."""
+        return final(self.losses)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss stopped being finite, or ended far above where it began."""
+        return not math.isfinite(self.final_loss) or self.final_loss > 2 * abs(self.initial_loss) + 1e-12
+
+    @cached_property
+    def optimizer(self) -> Row:
+        """Kind and settings of the main optimizer; empty if updates are made by hand."""
+        found = self.recording.summary.get("optimizers", [])
+        return found[self.main] if self.main < len(found) else {}
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the first step."""
+        return next((row["rate"] for row in self.recording.steps if row["optimizer"] == self.main), 0.0)
+
+    def setting(self, name: str, default: Any = None) -> Any:
+        """A setting of the main optimizer."""
+        return self.optimizer.get("settings", {}).get(name, default)
+
+    def probes(self, name: str) -> list[tuple[int, Any]]:
+        """What a probe found, by step."""
+        return [
+            (one["step"], one["probes"][name]) for one in self.samples if name in one.get("probes", {})
+        ]
+
+    def layers(self, sample: Row | None = None) -> list[Row]:
+        """The layers of a step in full (the first), in order."""
+        return list((self.first if sample is None else sample).get("layers", []))
+
+    def hidden(self, sample: Row | None = None) -> list[Row]:
+        """The hidden activations of a step in full (the first), in order."""
+        found = (self.first if sample is None else sample).get("activations", [])
+        return [one for one in found if one["hidden"] and "dead" in one]
+
+    @property
+    def activation_kinds(self) -> list[str]:
+        """The kinds of all activations of a forward pass, in order."""
+        return [one["kind"] for one in self.first.get("activations", [])]
+
+    @property
+    def hidden_positions(self) -> list[int]:
+        """Which of them are hidden."""
+        return [i for i, one in enumerate(self.first.get("activations", [])) if one["hidden"]]
+
+    @property
+    def scheme(self) -> str:
+        """The initialization that fits the hidden activations."""
+        kinds = [self.activation_kinds[i] for i in self.hidden_positions]
+        if not kinds:
+            return "lecun"
+        return "glorot" if all(kind in SATURATING for kind in kinds) else "he"
+
+    def gradient_of(self, layer: Row, sample: Row) -> float | None:
+        """The gradient's norm over the norm of the layer's weights, at a step in full."""
+        own = [one for one in sample.get("parameters", []) if one["name"] in layer["weights"]]
+        big = max(own, key=lambda one: math.prod(one["shape"]), default=None)
+        if big is None or big["gradient"] is None or not big["norm"]:
+            return None
+        return float(big["gradient"]) / float(big["norm"])
+
+
+def final(losses: Sequence[float]) -> float:
+    """Mean of the last tenth; infinite if any of it is not finite."""
+    tail = losses[-max(1, len(losses) // 10) :]
+    if not tail or not all(math.isfinite(one) for one in tail):
+        return math.inf
+    return statistics.fmean(tail)

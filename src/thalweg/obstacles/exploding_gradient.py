@@ -1,0 +1,81 @@
+"""Gradients grow from layer to layer or from step to step.
+
+What it is
+    The same product that makes gradients vanish makes them explode when its factors are above one:
+    through many layers, through time, or through a sum that no normalization holds. One step then
+    throws the parameters away; the loss leaps or stops being finite.
+
+How it is measured
+    The norm of the whole gradient at the steps in full: the largest over the median, how it grows over
+    the first steps, and whether loss or gradient stops being finite.
+
+When not to trust it
+    A learning rate that is too high also makes gradients grow; a smaller rate then removes the harm
+    and is the better name. Clipping shortens steps and can help for that reason alone.
+
+How it is proved
+    Clipping the gradient at its usual size removes the harm; so does an initialization that keeps the
+    variance, where the scale was wrong from the start.
+
+References
+    Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks (2013).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Any
+
+from thalweg.interventions import Clipping, Initialization
+from thalweg.obstacles.evidence import Evidence
+from thalweg.obstacles.suspicion import Proof, Suspicion, shown
+
+CODE = "exploding-gradient"
+LEAP = 100.0
+
+
+def judge(seen: Evidence) -> Suspicion | None:
+    """Suspected when the gradient leaps by 100, is enormous at the start, or is not finite."""
+    norms = [_norm(one) for one in seen.samples]
+    finite = [one for one in norms if math.isfinite(one) and one > 0]
+    if not finite:
+        return None
+    usual = statistics.median(finite[: max(1, len(finite) // 2)])
+    leap = max(finite) / statistics.median(finite)
+    broken = len(finite) < len([n for n in norms if n != 0]) or not math.isfinite(seen.final_loss)
+    start = _relative(seen)
+    if leap < LEAP and not broken and start < LEAP:
+        return None
+    proofs: list[Proof] = [(Clipping(_round(usual)),), (Clipping(1.0),)]
+    if start >= 10:
+        proofs.append((Initialization(seen.scheme),))
+    return Suspicion(
+        CODE,
+        0.8 if broken else 0.6,
+        f"The gradient's norm goes up to {max(finite):.2g}, {leap:.2g} times its median"
+        + ("; then it is no longer finite." if broken else "."),
+        {
+            "leap": shown(leap, "largest gradient norm over the median", "times", LEAP),
+            "start": shown(start, "gradient norm over parameter norm at the first step", "", LEAP),
+            "finite": shown(str(not broken), "whether loss and gradient stayed finite"),
+        },
+        proofs,
+    )
+
+
+def _norm(sample: dict[str, Any]) -> float:
+    parts = [one["gradient"] for one in sample["parameters"] if "zeros" in one]
+    if any(one is None for one in parts):
+        return math.inf
+    return math.sqrt(sum(one * one for one in parts))
+
+
+def _relative(seen: Evidence) -> float:
+    weights = math.sqrt(sum((one["norm"] or 0) ** 2 for one in seen.first["parameters"]))
+    return _norm(seen.first) / weights if weights else 0.0
+
+
+def _round(value: float) -> float:
+    """One significant digit: a threshold that a person would write."""
+    return float(f"{value:.0e}")

@@ -1,0 +1,86 @@
+"""Curvature differs by orders of magnitude between directions, so no single rate suits all.
+
+What it is
+    Plain descent needs a rate below 2/lambda_max, and then a direction of curvature lambda takes about
+    lambda_max/lambda steps. With a condition number of a million the flat directions never move.
+
+How it is measured
+    The learning rate times the largest eigenvalue of the Hessian says whether the rate can be raised
+    (near 2 it cannot). The covariance of what enters says how far the curvature of a first layer is
+    spread. That a larger rate does not help while rescaling or an adaptive method does is the rest.
+
+When not to trust it
+    The extreme eigenvalues are those of one batch. An adaptive method can help for other reasons
+    (schedule, scale of the gradient); the suspicion is weak without a rate near its limit.
+
+How it is proved
+    Inputs decorrelated, or an adaptive method at its usual settings, remove the harm while no
+    multiple of the rate does.
+
+References
+    LeCun et al., Efficient BackProp (1998), section 5; Goodfellow et al. (2016), section 8.2.1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from thalweg.interventions import InputStandardization, LearningRate, OptimizerSwap
+from thalweg.interventions.input_standardization import of_moments
+from thalweg.obstacles.evidence import Evidence
+from thalweg.obstacles.suspicion import Proof, Suspicion, shown
+
+CODE = "ill-conditioning"
+WIDE = 1e3
+
+
+def judge(seen: Evidence) -> Suspicion | None:
+    """A candidate for plain descent; strong with a wide covariance and a rate near its limit."""
+    if not seen.samples:
+        return None
+    covariance = _covariance(seen)
+    reach = _reach(seen)
+    plain = seen.optimizer.get("kind", "by hand") in ("SGD", "by hand")
+    if not plain and covariance < WIDE:
+        return None
+    strength = 0.35 + 0.25 * (covariance >= WIDE) + 0.15 * (0.2 <= reach <= 1.5)
+    proofs: list[Proof] = []
+    if seen.recording.moments and covariance >= WIDE:
+        proofs.append((InputStandardization(of_moments(seen.recording.moments, decorrelate=True)),))
+    if plain and seen.optimizer:
+        proofs += [(OptimizerSwap("adam", 1e-2),), (OptimizerSwap("adam", 1e-3),)]
+    return Suspicion(
+        CODE,
+        strength,
+        f"The second moments of the inputs reach {covariance:.1g} times their median, and the learning rate "
+        f"stands at {reach:.2g} of its limit.",
+        {
+            "input_condition": shown(covariance, "largest over median eigenvalue of the inputs' second moments", "",
+                                     WIDE),
+            "reach": shown(reach, "learning rate x largest eigenvalue / 2", "", 1.0),
+        },
+        proofs,
+        unless=[(LearningRate(factor),) for factor in (0.01, 0.1, 10.0, 100.0)],
+    )  # fmt: skip
+
+
+def _reach(seen: Evidence) -> float:
+    found = [one["largest"] for _, one in seen.probes("curvature")]
+    return seen.rate * max(found) / 2 if found else 0.0
+
+
+def _covariance(seen: Evidence) -> float:
+    """The largest ratio of largest to median second moment (over the non-null space) of an entrance.
+
+    The median, since a few features that hardly ever vary stretch the whole spectrum and harm nobody.
+    """
+    largest = 1.0
+    for key, matrix in seen.recording.moments.items():
+        if key.startswith("second"):
+            values = np.linalg.eigvalsh(matrix)
+            kept = values[values > values[-1] * 1e-12]
+            if kept.size and math.isfinite(values[-1]):
+                largest = max(largest, float(kept[-1] / np.median(kept)))
+    return largest

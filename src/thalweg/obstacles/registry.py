@@ -1,0 +1,51 @@
+"""The obstacles by their codes, in the order of the vocabulary."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from thalweg.obstacles import (
+    ascending,
+    dead_units,
+    exploding_gradient,
+    ill_conditioning,
+    initialization_scale,
+    learning_rate_too_high,
+    learning_rate_too_low,
+    loss_output_mismatch,
+    optimizer_setting,
+    output_range,
+    over_regularization,
+    overfitting,
+    stale_gradients,
+    symmetric_initialization,
+    train_eval_mode,
+    unscaled_inputs,
+    untrained_parameters,
+    vanishing_gradient,
+)
+from thalweg.obstacles.suspicion import Obstacle
+
+OBSTACLES: dict[str, Obstacle] = {
+    one.CODE: cast(Obstacle, one)
+    for one in (
+        learning_rate_too_high,
+        learning_rate_too_low,
+        ill_conditioning,
+        optimizer_setting,
+        vanishing_gradient,
+        exploding_gradient,
+        dead_units,
+        symmetric_initialization,
+        initialization_scale,
+        unscaled_inputs,
+        loss_output_mismatch,
+        output_range,
+        stale_gradients,
+        untrained_parameters,
+        ascending,
+        train_eval_mode,
+        overfitting,
+        over_regularization,
+    )
+}

@@ -1,0 +1,55 @@
+"""What an obstacle's judgement gives: a suspicion, with its evidence and what would prove it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from thalweg.interventions import Intervention
+from thalweg.obstacles.evidence import Evidence
+
+Proof = tuple[Intervention, ...]
+
+
+def shown(
+    value: Any, says: str, unit: str = "", limit: float | None = None, error: float | None = None
+) -> dict[str, Any]:
+    """One piece of evidence: a value with its unit, its limit, its error and what it says."""
+    return {"value": value, "unit": unit, "limit": limit, "error": error, "says": says}
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """A cause that the evidence raises.
+
+    Attributes:
+        cause: Its code.
+        strength: How much the evidence alone speaks for it, from 0 to 1: above 0.9 where what was
+            seen is the fault itself, about 0.3 where nothing but a successful trial would name it.
+        summary: One sentence for a person.
+        evidence: Name to value, unit, limit, error and what it says.
+        proofs: Alternatives; each is what one trial changes. The cause is proved if one of them
+            removes the harm.
+        fits: Whether training must fit better for the proof to count. A smaller rate that fits
+            worse and generalizes better is early stopping, not a cure of overshooting.
+        unless: Changes that would explain it away: if one of them removes most of the harm, the
+            suspicion falls. (No rate mends ill-conditioning.)
+    """
+
+    cause: str
+    strength: float
+    summary: str
+    evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    proofs: Sequence[Proof] = ()
+    fits: bool = True
+    unless: Sequence[Proof] = ()
+
+
+class Obstacle(Protocol):
+    """A module of this folder."""
+
+    CODE: str
+
+    def judge(self, seen: Evidence) -> Suspicion | None:
+        """The suspicion that this evidence raises, if any."""
