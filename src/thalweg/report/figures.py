@@ -24,6 +24,8 @@ CROSS: Final = "M-1,-1L1,1M-1,1L1,-1"
 # Vega measures its labels with this font, so it must be one that a canvas understands.
 FONT: Final = "system-ui, sans-serif"
 
+THUMBNAIL_POINTS: Final = 150
+
 CONFIG: Final[Spec] = {
     "background": "transparent",
     "font": FONT,
@@ -62,7 +64,7 @@ def lines_chart(curves: Curves, description: str) -> Spec:
 def small_chart(curves: Curves, description: str) -> Spec:
     """Curves at the size of a thumbnail, one of many: no titles, few ticks, nothing to hover."""
     scale = scale_of(curves, CHANGED)
-    tables = line_tables(curves, scale.high)
+    tables = line_tables(curves, scale.high, points=THUMBNAIL_POINTS)
     tables.pop("hover", None)
     spec = finished(layered(tables, scale), tables, description, height=96)
     spec["encoding"]["x"] |= {"title": None}

@@ -34,8 +34,10 @@ def plain(value: Any, where: str = "report") -> Any:
         TypeError: It holds anything else.
     """
     match value:
-        case None | bool() | str():
+        case None | bool() | str() | int():
             return value
+        case float():
+            return float(value) if math.isfinite(value) else None
         case Mapping():
             return {
                 key_text(key, where): plain(item, f"{where}.{key}") for key, item in value.items()

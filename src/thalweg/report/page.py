@@ -171,8 +171,8 @@ def seeds_figure(verified: Data, name: str) -> Figure:
 def cleared_causes(items: Sequence[Data], baseline: Data | None) -> Iterator[Cleared]:
     """What was ruled out; the first few that a run cleared with its thumbnail."""
     shown = [item for item in items if item["trial"] and has_curve(item["trial"])][:THUMBNAILS]
-    for item in shown:
-        yield Cleared(item, thumbnail(item["trial"], baseline, f"cleared-{shown.index(item)}"))
+    for index, item in enumerate(shown):
+        yield Cleared(item, thumbnail(item["trial"], baseline, f"cleared-{index}"))
     yield from (Cleared(item, None) for item in items if not any(item is one for one in shown))
 
 

@@ -34,7 +34,8 @@ def scale_of(curves: Mapping[str, Curve], leading: str) -> Scale:
     low, high = min(everything), max(everything)
     if not spans_decades(everything):
         margin = 0.04 * (high - low) or 0.1 * abs(high) or 1.0
-        return Scale(False, low - margin if low != 0 else low, high + margin, False)
+        floor = 0.0 if low >= 0 else -math.inf
+        return Scale(False, max(low - margin, floor), high + margin, False)
     leader = max(finite(curves[leading].values) if leading in curves else [], default=high)
     ceiling = min(high, HEADROOM * leader)
     return Scale(True, low / 1.2, ceiling * 1.2, ceiling < high)

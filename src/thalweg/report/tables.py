@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from thalweg.report.curves import Curve, break_step, is_jagged, smoothed, thinned
+from thalweg.report.curves import POINTS, Curve, break_step, is_jagged, smoothed, thinned
 
 AS_IT_IS: Final = "as it is"
 CHANGED: Final = "with the change"
@@ -15,12 +15,13 @@ Table = list[Row]
 Curves = Mapping[str, Curve]
 
 
-def line_tables(curves: Curves, ceiling: float) -> dict[str, Table]:
+def line_tables(curves: Curves, ceiling: float, points: int = POINTS) -> dict[str, Table]:
     """The tables of a chart of curves, without those that would be empty.
 
     Args:
         curves: Curves by role.
         ceiling: The greatest value in the picture.
+        points: About how many points a curve may have.
 
     Returns:
         `faint`: jagged curves, every extreme; `lines`: every curve, or what stands for it;
@@ -28,11 +29,11 @@ def line_tables(curves: Curves, ceiling: float) -> dict[str, Table]:
     """
     jagged = {role: curve for role, curve in curves.items() if is_jagged(curve)}
     drawn = {
-        role: smoothed(curve) if role in jagged else thinned(curve)
+        role: thinned(smoothed(curve) if role in jagged else curve, points)
         for role, curve in curves.items()
     }
     tables = {
-        "faint": rows_of({role: thinned(curve) for role, curve in jagged.items()}),
+        "faint": rows_of({role: thinned(curve, points) for role, curve in jagged.items()}),
         "lines": rows_of(drawn),
         "crosses": [row for role in curves for row in break_rows(role, curves[role], ceiling)],
         "hover": rows_of({role: thinned(curve, HOVER_POINTS) for role, curve in drawn.items()}),

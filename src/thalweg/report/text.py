@@ -39,6 +39,8 @@ from thalweg.report.wording import (
 COLOURS = {"healthy": "green", "obstructed": "red", "unknown": "yellow"}
 SPARK_WIDTH = 24
 MOST_COLUMNS = 100
+# One column each, so that tables stay straight.
+NEAREST = str.maketrans({"−": "-", "×": "x", "±": "~", "’": "'", "“": '"', "”": '"', "–": "-"})
 
 Data = Mapping[str, Any]
 
@@ -78,7 +80,17 @@ def show(content: RenderableType, console: Console) -> None:
     options = console.options.update(width=min(console.width, MOST_COLUMNS))
     lines = console.render_lines(content, options, pad=False)
     segments = [segment for line in lines for segment in (*trimmed(line), Segment.line())]
-    console.print(Segments(segments), end="")
+    told = [Segment(writable(text, console.encoding), style) for text, style, _ in segments]
+    console.print(Segments(told), end="")
+
+
+def writable(text: str, encoding: str) -> str:
+    """`text` with what `encoding` cannot hold put as its nearest sign, or as `?`."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(NEAREST).encode(encoding, "replace").decode(encoding)
+    return text
 
 
 def trimmed(line: Sequence[Segment]) -> list[Segment]:
