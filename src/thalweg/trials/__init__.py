@@ -1,7 +1,7 @@
 """Run a user's script, unedited, in child processes, under instruments given by name.
 
-:class:`Runner` runs :class:`Trial` s and returns :class:`Outcome` s; :func:`execute` runs a script in
-this very process. Nothing here knows what an instrument records or changes.
+:class:`Runner` runs :class:`Trial` s and returns :class:`Outcome` s; :func:`execute` runs a script
+in this very process. Nothing here knows what an instrument records or changes.
 
 Importing this package does not import torch.
 """

@@ -1,9 +1,9 @@
-"""The life of one trial, in a process of its own: enter the instruments, run the script, tell the end.
+"""The life of one trial, in a process of its own: enter instruments, run the script, tell the end.
 
 :func:`live` is called right after a fork by :mod:`thalweg.trials.nursery`, or by :func:`main` in a
-fresh interpreter where processes cannot be forked. It never returns. What it has to say
-goes into ``ended.json`` in the trial's folder; if that file is missing afterwards, the process ended
-in some way of its own (``os._exit``, a fault, a signal), and its exit status is all there is to know.
+fresh interpreter where processes cannot be forked. It never returns. What it has to say goes into
+``ended.json`` in the trial's folder; if that file is missing afterwards, the process ended in some
+way of its own (``os._exit``, a fault, a signal), and its exit status is all there is to know.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from thalweg.trials.overlay import overlay
 from thalweg.trials.script import run_script
 from thalweg.trials.seeds import shifted
 from thalweg.trials.trial import Ended, Trial, TrialEnded
-from thalweg.trials.warden import OUT_OF_TIME, RESULT, SCRATCH, STOPPED
+from thalweg.trials.warden import BEGUN, OUT_OF_TIME, RESULT, SCRATCH, STOPPED
 
 
 def live(data: dict[str, Any], folder: Path, temporary: Path) -> NoReturn:
@@ -71,6 +71,7 @@ class _Life:
         forbid_writes_outside(layer.passing)
         sys.dont_write_bytecode = True  # the import system writes past the overlay
         _listen()
+        (self.folder / BEGUN).touch()
         self.started = time.monotonic()
 
     def run(self) -> None:

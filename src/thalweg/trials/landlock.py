@@ -1,9 +1,9 @@
 """Let the Linux kernel forbid a process to write outside given folders.
 
-The overlay redirects what Python writes; what extensions in C and programs started by a script write
-passes it by. Landlock (Linux 5.13) lets a process without privileges give up, for itself and for all
-that it starts, the right to change files elsewhere: such a write fails with "permission denied",
-instead of reaching the user's files. Where the kernel offers no Landlock nothing happens.
+The overlay redirects what Python writes; what extensions in C and programs started by a script
+write passes it by. Landlock (Linux 5.13) lets a process without privileges give up, for itself and
+for all that it starts, the right to change files elsewhere: such a write fails with "permission
+denied", instead of reaching the user's files. Where the kernel offers no Landlock nothing happens.
 
 Reference: ``Documentation/userspace-api/landlock.rst`` of the Linux kernel.
 """

@@ -1,9 +1,10 @@
 """A second layer over the file system: what was written lies in a scratch folder, the rest below.
 
-The arithmetic of :mod:`thalweg.trials.overlay`, without any patching: given a path as a script would
-write it, which file does it mean? ``above(path)`` is where the layer keeps its own version, under
-``scratch/files`` at the same absolute path; what the script removed is remembered in ``hidden``, and
-a hidden folder hides all that lies below it. Paths in ``passing`` belong to no layer.
+The arithmetic of :mod:`thalweg.trials.overlay`, without any patching: given a path as a script
+would write it, which file does it mean? ``above(path)`` is where the layer keeps its own version,
+under ``scratch/files`` at the same absolute path; what the script removed is remembered in
+``hidden``, and a hidden folder hides all that lies below it. Paths in ``passing`` belong to no
+layer.
 """
 
 from __future__ import annotations

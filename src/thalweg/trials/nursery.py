@@ -1,17 +1,17 @@
 """A process that has imported what a script imports, and forks a trial from there on request.
 
 Importing torch takes seconds, forking a process that has imported it takes milliseconds. So the
-nursery imports torch, numpy and the script's own installed imports once, computes nothing, starts no
-device, and gives every trial a copy of itself. Spoken to in lines of JSON: requests come on standard
-input, replies go to standard output.
+nursery imports torch, numpy and the script's own installed imports once, computes nothing, starts
+no device, and gives every trial a copy of itself. Spoken to in lines of JSON: requests come on
+standard input, replies go to standard output.
 
-    -> {"run": {"id": 3, "trial": {...}, "folder": "..."}}      <- {"ended": 3, "outcome": {...}}
-    -> {"cancel": 3}   (null: all)                              <- {"ready": {"import_seconds": 2.1}}
+    -> {"run": {"id": 3, "trial": {...}, "folder": "..."}}   <- {"ended": 3, "outcome": {...}}
+    -> {"cancel": 3}  or {"cancel": null} for all            <- {"ready": {"import_seconds": 2.1}}
 
 When its input ends, because the runner is done or dead, it ends the trials and itself.
 
-Where forking is not safe (other systems than Linux, or an import that started CUDA), each trial gets
-a fresh interpreter instead; it starts later and is otherwise the same.
+Where forking is not safe (other systems than Linux, or an import that started CUDA), each trial
+gets a fresh interpreter instead; it starts later and is otherwise the same.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _ALWAYS = [(name, "") for name in ("torch", "torch._dynamo", "numpy", "thalweg.t
 
 
 def main() -> None:
-    """Import for the script in the first argument, or torch and numpy alone; serve until the end."""
+    """Import for the scripts in the arguments, or torch and numpy alone; serve until the end."""
     arguments = sys.argv[1:]
     requests, replies = _take_over_the_channels()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -55,6 +55,7 @@ def main() -> None:
     if not fresh:
         _import_for(scripts)
     nursery = _Nursery(requests, replies, fresh or _has_started_cuda())
+    _survey()
     gc.collect()
     gc.freeze()  # so that collections in the children do not copy every page
     nursery.reply({"ready": {"import_seconds": time.monotonic() - started, "fresh": nursery.fresh}})
@@ -85,13 +86,19 @@ def _import(module: str, attribute: str = "") -> None:
             importlib.import_module(f"{module}.{attribute}")
 
 
+def _survey() -> None:
+    """Do once what each trial's overlay would do again."""
+    if "torch" in sys.modules:  # a bare nursery for fresh interpreters does without
+        importlib.import_module("thalweg.trials.overlay").survey()
+
+
 def _has_started_cuda() -> bool:
     torch: Any = sys.modules.get("torch")
     return torch is not None and bool(torch.cuda.is_initialized())
 
 
 class _Running:
-    """A trial under way, as the nursery sees it: a pipe that tells the outcome, and a way to stop."""
+    """A trial under way, as the nursery sees it: a pipe for its outcome, and a way to stop it."""
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.id = int(request["id"])

@@ -3,19 +3,19 @@
 Within :func:`overlay` everything that the script creates, changes, renames or removes happens in a
 scratch folder; what it reads afterwards is its own version where there is one and the user's file
 otherwise. Python's doors to the file system are replaced while the context lasts: ``open``,
-``io.open`` and the functions of ``os`` that take paths, which carry ``pathlib``, ``shutil``, ``glob``,
-``tempfile``, ``zipfile``, ``numpy.save`` and the like; ``torch.save`` and ``torch.load``, which open
-files in C++, are given the right path, and so is ``sqlite3.connect``.
+``io.open`` and the functions of ``os`` that take paths, which carry ``pathlib``, ``shutil``,
+``glob``, ``tempfile``, ``zipfile``, ``numpy.save`` and the like; ``torch.save`` and ``torch.load``,
+which open files in C++, are given the right path, and so is ``sqlite3.connect``.
 
-Used as they are: devices and ``/proc``, the folders in ``passing``, the system's temporary folder and
-the user's caches (``$XDG_CACHE_HOME`` or ``~/.cache``, ``~/.nv``, ``~/.triton``), where downloads and
-compiled kernels lie that trials may share.
+Used as they are: devices and ``/proc``, the folders in ``passing``, the system's temporary folder
+and the user's caches (``$XDG_CACHE_HOME`` or ``~/.cache``, ``~/.nv``, ``~/.triton``), where
+downloads and compiled kernels lie that trials may share.
 
-Not caught: extensions in C that open files by themselves (HDF5, Arrow, ``ScriptModule.save``), programs and
-interpreters that the script starts (``subprocess``, ``multiprocessing`` by spawning), ``io.FileIO``,
-functions that an object made earlier holds, and the import system, which reads the user's files
-only. On Linux :mod:`thalweg.trials.landlock` lets the kernel forbid what is
-not caught.
+Not caught: extensions in C that open files by themselves (HDF5, Arrow, ``ScriptModule.save``),
+programs and interpreters that the script starts (``subprocess``, ``multiprocessing`` by spawning),
+``io.FileIO``, functions that an object made earlier holds, and the import system, which reads the
+user's files only. On Linux :mod:`thalweg.trials.landlock` lets the kernel forbid what is not
+caught.
 """
 
 from __future__ import annotations
@@ -75,20 +75,47 @@ def open_folders() -> list[str]:
     return ["/dev", "/proc", tempfile.gettempdir(), cache, *drivers]
 
 
-def _bound_by_name(replacements: list[Replacement]) -> Iterator[Replacement]:
-    """Where third-party modules hold a replaced function by a name of their own.
+def survey() -> None:
+    """Look through the modules imported so far, so that :func:`overlay` need only see the rest.
 
-    The standard library is left alone: what it binds by name (in ``tempfile``, in the import system)
-    are the ways by which it is meant to reach the real files.
+    The nursery does this once for all trials; it takes some 50 ms for the modules of torch.
     """
-    instead = {id(getattr(module, name)): function for module, name, function in replacements}
-    places = {(id(module), name) for module, name, _ in replacements}
+    with tempfile.TemporaryDirectory() as folder:
+        replacements = _Doors(Layer(Path(folder))).replacements()
+        _look_through([getattr(module, name) for module, name, _ in replacements])
+
+
+# For each module looked through, the names by which it holds a function that overlay replaces.
+_surveyed: dict[str, list[str]] = {}
+
+
+def _look_through(originals: list[Function]) -> None:
+    known = {id(one) for one in originals}
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in sys.stdlib_module_names or name.startswith(__package__):
-            continue
-        for key, value in list(getattr(module, "__dict__", {}).items()):
-            if id(value) in instead and (id(module), key) not in places:
-                yield module, key, instead[id(value)]
+        if name not in _surveyed:
+            held = getattr(module, "__dict__", {}).items() if _is_third_party(name) else ()
+            _surveyed[name] = [key for key, value in list(held) if id(value) in known]
+
+
+def _is_third_party(module: str) -> bool:
+    """The standard library is left alone: what it binds by name (in ``tempfile``, in the import
+    system) are the ways by which it is meant to reach the real files."""
+    ours = module.startswith(str(__package__))
+    return not ours and module.partition(".")[0] not in sys.stdlib_module_names
+
+
+def _bound_by_name(replacements: list[Replacement]) -> Iterator[Replacement]:
+    """Where third-party modules hold a replaced function by a name of their own."""
+    originals = [getattr(module, name) for module, name, _ in replacements]
+    instead = {id(one): new for one, (_, _, new) in zip(originals, replacements, strict=True)}
+    places = {(id(module), name) for module, name, _ in replacements}
+    _look_through(originals)
+    for name in [name for name, keys in _surveyed.items() if keys and name in sys.modules]:
+        module = sys.modules[name]
+        for key in _surveyed[name]:
+            new = instead.get(id(getattr(module, key, None)))
+            if new is not None and (id(module), key) not in places:
+                yield module, key, new
 
 
 def _openers_of_numpy(replacements: list[Replacement]) -> Iterator[tuple[Any, Function]]:

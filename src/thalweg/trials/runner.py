@@ -3,13 +3,13 @@
     with Runner("train.py") as runner:
         plain, halved = runner.run([runner.trial("plain"), runner.trial("halved", instruments=...)])
 
-The runner starts a *nursery* (:mod:`thalweg.trials.nursery`), a process that imports what the script
-imports and forks a trial per request; whatever a script does to its process, this one only reads the
-outcome. This module imports nothing but the standard library and needs no torch itself.
+The runner starts a *nursery* (:mod:`thalweg.trials.nursery`), a process that imports what the
+script imports and forks a trial per request; whatever a script does to its process, this one only
+reads the outcome. This module imports nothing but the standard library and needs no torch itself.
 
-The trials share the machine: unless the environment sets ``OMP_NUM_THREADS``, each of ``jobs`` trials
-gets its part of the cores, the same for all of them. Unless it sets ``PYTHONHASHSEED``, hashes are
-fixed, so that sets of strings have one order in all trials.
+The trials share the machine: unless the environment sets ``OMP_NUM_THREADS``, each of ``jobs``
+trials gets its part of the cores, the same for all of them. Unless it sets ``PYTHONHASHSEED``,
+hashes are fixed, so that sets of strings have one order in all trials.
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ class Runner:
         jobs: how many trials run at once; by default the cores available, at most four.
         folder: where each trial gets a folder of its own; by default a temporary one, which is
             removed when the runner is closed.
+        fresh: give each trial a new interpreter instead of a fork of one that has imported already;
+            seconds slower for each, and the only way on systems other than Linux.
 
     Raises:
         ValueError: ``jobs`` is below 1.
@@ -106,6 +108,8 @@ class Runner:
         arguments: Sequence[str] = (),
         jobs: int | None = None,
         folder: Path | str | None = None,
+        *,
+        fresh: bool = False,
     ) -> None:
         if jobs is not None and jobs < 1:
             raise ValueError(f"Runner(jobs={jobs}): at least one trial must run at a time.")
@@ -113,6 +117,7 @@ class Runner:
         self.arguments = tuple(arguments)
         self.jobs = jobs or min(MOST_JOBS, cores())
         self.outcomes: list[Outcome] = []
+        self._fresh = fresh
         self._own_folder = folder is None
         self.folder = Path(folder or tempfile.mkdtemp(prefix="thalweg-trials-")).absolute()
         self._channel: _Channel | None = None
@@ -253,13 +258,14 @@ class Runner:
     def _open_channel(self) -> _Channel:
         if self._channel is None:
             raise RuntimeError(
-                "Runner: no nursery is running. Use the runner inside 'with Runner(...) as runner:'."
+                "Runner: no nursery is running. Use it as 'with Runner(SCRIPT) as runner: ...'."
             )
         return self._channel
 
     def _start(self, bare: bool) -> _Channel:
         """Start a nursery; a bare one does without the script's imports."""
-        command = interpreter("nursery") + ([] if bare else [str(self.script.absolute())])
+        options = [FRESH] if self._fresh else [] if bare else [str(self.script.absolute())]
+        command = interpreter("nursery") + options
         with open(self.folder / "nursery.txt", "ab") as errors:
             process = subprocess.Popen(
                 command,

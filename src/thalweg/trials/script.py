@@ -1,8 +1,9 @@
 """Run a script in this process exactly as ``python SCRIPT ARGUMENTS`` would.
 
-:func:`execute` gives the script a real ``__main__`` module, its own ``sys.argv`` and ``sys.path[0]``,
-compiles it under the path that Python would show, treats ``SystemExit`` and uncaught exceptions as
-the interpreter does, and waits for its threads and runs its exit handlers before it returns.
+:func:`execute` gives the script a real ``__main__`` module, its own ``sys.argv`` and
+``sys.path[0]``, compiles it under the path that Python would show, treats ``SystemExit`` and
+uncaught exceptions as the interpreter does, and waits for its threads and runs its exit handlers
+before it returns.
 
 What differs from a process of its own:
 
@@ -213,6 +214,6 @@ def _wind_down() -> None:
 
 
 def _flush(stream: object) -> None:
-    """Flush; a closed pipe or a full disk shows again, and is reported, at the interpreter's end."""
+    """Flush; a closed pipe or a full disk is met again, and reported, at the interpreter's end."""
     with contextlib.suppress(Exception):
         stream.flush()  # type: ignore[attr-defined]

@@ -2,14 +2,14 @@
 
 Within :func:`shifted` every seed that the script states, k times shifted, becomes ``seed + k *
 1000003``, modulo 2**32 where the generator takes no more: ``torch.manual_seed``,
-``torch.Generator.manual_seed``, ``random.seed``, ``numpy.random.seed``, ``numpy.random.default_rng``
-and ``numpy.random.RandomState``. Only explicit integers are shifted; generators made from arrays,
-``SeedSequence`` or other generators keep what they were given.
+``torch.Generator.manual_seed``, ``random.seed``, ``numpy.random.seed``,
+``numpy.random.default_rng`` and ``numpy.random.RandomState``. Only explicit integers are shifted;
+generators made from arrays, ``SeedSequence`` or other generators keep what they were given.
 
 What a script leaves to chance is made repeatable, so that trials see one stream: python, numpy and
 torch are seeded with k at the start, and a generator asked for without a seed gets one that depends
-on k and on how many were asked for before. So shift 0 with a script that seeds itself is exactly the
-script's own numbers, and with one that does not is the same numbers in every trial.
+on k and on how many were asked for before. So shift 0 with a script that seeds itself is exactly
+the script's own numbers, and with one that does not is the same numbers in every trial.
 
 Not reached: CUDA generators seeded by ``torch.cuda.manual_seed`` (``torch.manual_seed`` reaches
 them), ``random.Random`` and ``numpy.random.Generator`` objects built from a bit generator,

@@ -1,13 +1,14 @@
 """What a trial is and how it ended, as plain data, and the two ways to end one early.
 
-A :class:`Trial` is one run of a user's script: its arguments, its budget, its random stream, and the
-*instruments* entered around it. An :class:`Outcome` is what became of it. Both are frozen, compare by
-value and travel as JSON, because they cross process borders and are kept on disk.
+A :class:`Trial` is one run of a user's script: its arguments, its budget, its random stream, and
+the *instruments* entered around it. An :class:`Outcome` is what became of it. Both are frozen,
+compare by value and travel as JSON, because they cross process borders and are kept on disk.
 
-An instrument is named, never imported, by whoever asks for a trial: ``{"make": "package.module:function",
-**options}``. In the trial's own process ``function(folder, trial_data, **options)`` is called and must
-return a context manager, which is entered around the script. ``folder`` is the trial's folder (an
-instrument may write there), ``trial_data`` is ``Trial.as_dict()``.
+An instrument is named, never imported, by whoever asks for a trial: ``{"make":
+"package.module:function", **options}``. In the trial's own process ``function(folder, trial_data,
+**options)`` is called and must return a context manager, which is entered around the script.
+``folder`` is the trial's folder (an instrument may write there), ``trial_data`` is
+``Trial.as_dict()``.
 
 This module imports nothing but the standard library.
 """
@@ -38,8 +39,8 @@ class Trial:
         seed_shift: 0 runs the script on its own random numbers, k > 0 on the k-th other stream.
         environment: environment variables to add. A variable that is read while torch is imported
             (``OMP_NUM_THREADS``) is set too late here: set it before making the ``Runner``.
-        max_steps: a budget for the instruments to keep (they see it in ``trial_data``); nothing here
-            knows what a step is.
+        max_steps: a budget for the instruments to keep (they see it in ``trial_data``); nothing
+            here knows what a step is.
         max_seconds: wall-clock limit, in seconds.
 
     Raises:
@@ -162,9 +163,9 @@ class _Here:
 class TrialEnded(BaseException):
     """Raised inside a script, by an instrument, to end its trial; not an error of the script.
 
-    It derives from ``BaseException`` so that a script's ``except Exception`` lets it through. Making
-    one is remembered, so that a trial whose script swallows it and comes to its end by itself is
-    still told from a finished one.
+    It derives from ``BaseException`` so that a script's ``except Exception`` lets it through.
+    Making one is remembered, so that a trial whose script swallows it and comes to its end by
+    itself is still told from a finished one.
     """
 
     def __init__(self, ended: Ended = "steps", reason: str = "") -> None:

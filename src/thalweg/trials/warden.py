@@ -1,4 +1,4 @@
-"""Watch one trial's process: keep it to its time, end it with everything it started, tell the outcome.
+"""Watch one trial's process: keep it to its time, end all that it started, tell the outcome.
 
 Time is kept in three steps. At the limit the trial is *asked* to end (it closes its instruments, so
 that what was recorded until then is whole), half a grace period later it is asked again, and after
@@ -27,11 +27,14 @@ from thalweg.trials.trial import Ended, Outcome, Trial, ending
 GRACE = 2.0
 """Seconds from a trial's limit to its being killed."""
 
+PREPARATION = 60.0
+"""Seconds that a trial may take to enter its instruments before its time runs all the same."""
+
 MOST_OUTPUT = 64 * 2**20
 """Bytes of stdout, and of stderr, that a trial may keep; beyond, what it printed is dropped."""
 
 STDOUT, STDERR, OUTCOME = "stdout.txt", "stderr.txt", "outcome.json"
-RESULT, SCRATCH = "ended.json", "scratch"
+BEGUN, RESULT, SCRATCH = "begun", "ended.json", "scratch"
 
 OUT_OF_TIME, STOPPED = signal.SIGXCPU, signal.SIGTERM
 """The signals by which a trial is asked to end: at its limit, and at the caller's wish."""
@@ -84,9 +87,8 @@ def watch(process: Process, trial: Trial, folder: Path, stop: Callable[[], bool]
         folder: the trial's folder; ``outcome.json`` is written there, its scratch files removed.
         stop: asked about a hundred times a second; true ends the trial as ``interrupted``.
     """
-    started = time.monotonic()
-    asked, code = _wait(process, trial, folder, stop, started)
-    seconds = time.monotonic() - started
+    begun, asked, code = _wait(process, trial, folder, stop)
+    seconds = time.monotonic() - begun
     end_group(process.pid)
     told = _told(folder) or _deduced(code, asked, seconds, process.cpu_seconds)
     outcome = Outcome(
@@ -101,26 +103,31 @@ def watch(process: Process, trial: Trial, folder: Path, stop: Callable[[], bool]
         stderr_path=folder / STDERR,
     )
     shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    (folder / BEGUN).unlink(missing_ok=True)
     write_outcome(outcome)
     return outcome
 
 
 def _wait(
-    process: Process, trial: Trial, folder: Path, stop: Callable[[], bool], started: float
-) -> tuple[Ended | None, int]:
-    """Why the trial was asked to end, if it was, and its exit code."""
+    process: Process, trial: Trial, folder: Path, stop: Callable[[], bool]
+) -> tuple[float, Ended | None, int]:
+    """When the script began, why it was asked to end, if it was, and the exit code."""
+    started = begun = time.monotonic()
     asked: Ended | None = None
     asked_at, times = 0.0, 0
     while (code := process.poll()) is None:
         now = time.monotonic()
-        if asked is None and (stopped := stop()) | (now - started >= trial.max_seconds):
+        if begun == started and (folder / BEGUN).exists():
+            begun = now
+        patience = trial.max_seconds + (PREPARATION if begun == started else 0.0)
+        if asked is None and (stopped := stop()) | (now - begun >= patience):
             asked, asked_at = ("interrupted" if stopped else "seconds"), now
         if asked is not None and now - asked_at >= times * GRACE / 2:
             _ask(process.pid, asked, last=times == 2)
             times += 1
         _drop_excess(folder)
         time.sleep(_PAUSE)
-    return asked, code
+    return begun, asked, code
 
 
 def _ask(pid: int, ended: Ended, last: bool) -> None:
