@@ -287,10 +287,10 @@ SAMPLES = {
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give every test that asks for `sample` each of the sample reports in turn."""
     if "sample_name" in metafunc.fixturenames:
-        metafunc.parametrize("sample_name", SAMPLES)
+        metafunc.parametrize("sample_name", SAMPLES, scope="module")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sample(sample_name: str) -> Data:
     return SAMPLES[sample_name]()
 

@@ -3,8 +3,6 @@
 // that the page holds as a file. Colours are CSS variables, so a change of theme needs no redraw.
 
 (() => {
-  const held = (id) => JSON.parse(document.getElementById(id).textContent);
-
   const options = {
     actions: false,
     ast: true, // an interpreter, because the page's policy forbids making code from texts
@@ -24,7 +22,8 @@
   }
 
   function save() {
-    const text = JSON.stringify(held("report"), null, 1) + "\n";
+    // As it was written: JavaScript's own numbers would lose digits of large ones.
+    const text = document.getElementById("report").textContent + "\n";
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
     link.download = "report.json";
@@ -39,7 +38,7 @@
     }
   }
 
-  const charts = held("charts");
+  const charts = JSON.parse(document.getElementById("charts").textContent);
   const places = [...document.querySelectorAll("[data-chart]")];
   const drawn = places.map((place) => draw(place, charts[place.dataset.chart]));
   Promise.all(drawn).then(() => (document.documentElement.dataset.charts = "drawn"));
