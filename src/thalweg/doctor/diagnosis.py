@@ -168,8 +168,8 @@ class Doctor:
         if base.outcome.ended == "crashed":
             raise ScriptFailed(
                 base.outcome.exit_code or 1,
-                base.outcome.stdout_path.read_text(errors="replace"),
-                base.outcome.stderr_path.read_text(errors="replace"),
+                _text(base.outcome.stdout_path),
+                _text(base.outcome.stderr_path) or base.outcome.reason + "\n",
             )
         self.base = base
         self.measure = base.recording.measure()
@@ -255,6 +255,10 @@ class Doctor:
         return "healthy", "Nothing that was tried makes this script train materially better."
 
 
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
 def report(doctor: Doctor, verdict: Verdict, reason: str) -> dict[str, Any]:
     """The whole report as plain data, schema 1."""
     from thalweg.doctor.findings import findings, ruled_out  # noqa: PLC0415 - they read a Doctor
@@ -276,6 +280,9 @@ def report(doctor: Doctor, verdict: Verdict, reason: str) -> dict[str, Any]:
         "reason": reason,
         "findings": findings(doctor),
         "ruled_out": ruled_out(doctor),
+        "trials": [
+            run.as_data(doctor.measure, None, main) for run in doctor.bench.runs.values()
+        ],
         "baseline": base.as_data(doctor.measure, None, main) if base else None,
         "budget": {
             "seconds": time.monotonic() - doctor.began,

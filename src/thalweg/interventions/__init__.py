@@ -9,12 +9,15 @@ from thalweg.interventions.input_standardization import InputStandardization
 from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.interventions.learning_rate import LearningRate
 from thalweg.interventions.loss_wiring import LossWiring
+from thalweg.interventions.master_weights import MasterWeights
 from thalweg.interventions.mode import Mode
+from thalweg.interventions.normalization import Normalization
 from thalweg.interventions.optimizer import OptimizerSwap
 from thalweg.interventions.optimizer_setting import OptimizerSetting
 from thalweg.interventions.other_sign import OtherSign
 from thalweg.interventions.registry import INTERVENTIONS, from_data
 from thalweg.interventions.regularization import Regularization
+from thalweg.interventions.shuffling import Shuffling
 from thalweg.interventions.trained_parameters import TrainedParameters
 
 __all__ = [
@@ -29,11 +32,14 @@ __all__ = [
     "InterventionError",
     "LearningRate",
     "LossWiring",
+    "MasterWeights",
     "Mode",
+    "Normalization",
     "OptimizerSetting",
     "OptimizerSwap",
     "OtherSign",
     "Regularization",
+    "Shuffling",
     "TrainedParameters",
     "from_data",
 ]

@@ -4,7 +4,8 @@ What it changes: before the first update, each weight is redrawn when its layer 
 a random stream of our own, so that the script's own stream of batches stays what it was. Biases that
 stand in the same call become zero. Schemes: ``he`` (He et al., 2015: deviation sqrt(2 / fan in)),
 ``glorot`` (Glorot & Bengio, 2010: sqrt(2 / (fan in + fan out))), ``lecun`` (LeCun et al., 1998:
-sqrt(1 / fan in)), ``orthogonal`` (Saxe et al., 2014). Recurrent matrices are always orthogonal.
+sqrt(1 / fan in)), ``torch`` (PyTorch's own: uniform in +-1 / sqrt(fan in), biases too),
+``orthogonal`` (Saxe et al., 2014). Recurrent matrices are always orthogonal.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.recorder.anatomy import LAYERS, RECURRENT, plain
 from thalweg.recorder.session import Call, Session
 
-SCHEMES = ("he", "glorot", "lecun", "orthogonal")
+SCHEMES = ("he", "glorot", "lecun", "torch", "orthogonal")
 
 
 @dataclass
@@ -59,11 +60,18 @@ class Initialization(Intervention):
             self._seen[id(one)] = one
             recurrent = name in RECURRENT and one.dim() == 2 and one.shape[0] % one.shape[1] == 0
             if not self.recurrent_only or (recurrent and _is_recurrent(one, new)):
-                self._draw(one, transposed, recurrent and _is_recurrent(one, new))
+                self._draw(one, transposed, recurrent and _is_recurrent(one, new), _fan_in(new))
 
-    def _draw(self, weight: torch.Tensor, transposed: bool, recurrent: bool) -> None:
+    def _draw(
+        self, weight: torch.Tensor, transposed: bool, recurrent: bool, beside: float
+    ) -> None:
+        """Draw one weight; ``beside`` is the fan in of the matrix that a bias stands beside."""
         with torch.no_grad():
-            if weight.dim() < 2 or min(weight.shape) == 0:
+            if self.scheme == "torch" and not recurrent and weight.numel():
+                own = beside if weight.dim() < 2 else weight.numel() / _outputs(weight, transposed)
+                noise = torch.rand(weight.shape, generator=self._random, dtype=torch.float64)
+                weight.copy_((2 * noise - 1) / math.sqrt(max(own, 1.0)))
+            elif weight.dim() < 2 or min(weight.shape) == 0:
                 weight.zero_()
             elif recurrent or self.scheme == "orthogonal":
                 weight.copy_(self._orthogonal(weight))
@@ -72,7 +80,7 @@ class Initialization(Intervention):
                 weight.copy_(noise * self._deviation(weight, transposed))
 
     def _deviation(self, weight: torch.Tensor, transposed: bool) -> float:
-        fan_out = weight.shape[-1] if transposed else weight.shape[0]
+        fan_out = _outputs(weight, transposed)
         fan_in = weight.numel() / fan_out
         if self.scheme == "glorot":
             field_size = math.prod(weight.shape[2:]) if weight.dim() > 2 else 1
@@ -96,8 +104,10 @@ class Initialization(Intervention):
         """One sentence that tells a person what to change."""
         if self.recurrent_only:
             return "Initialize the recurrent weights as orthogonal matrices."
-        title = {"he": "He", "glorot": "Glorot", "lecun": "LeCun", "orthogonal": "orthogonal"}
-        return f"Initialize the weights by {title[self.scheme]}'s scheme and the biases at zero."
+        title = {"he": "He's", "glorot": "Glorot's", "lecun": "LeCun's", "orthogonal": "the orthogonal"}
+        if self.scheme == "torch":
+            return "Leave the weights at PyTorch's own initialization."
+        return f"Initialize the weights by {title[self.scheme]} scheme and the biases at zero."
 
     def edit(self) -> str:
         """A line of code."""
@@ -107,8 +117,18 @@ class Initialization(Intervention):
             "he": "nn.init.kaiming_normal_(layer.weight); nn.init.zeros_(layer.bias)",
             "glorot": "nn.init.xavier_normal_(layer.weight); nn.init.zeros_(layer.bias)",
             "lecun": "nn.init.kaiming_normal_(layer.weight, nonlinearity='linear')",
+            "torch": "layer.reset_parameters()",
             "orthogonal": "nn.init.orthogonal_(layer.weight)",
         }[self.scheme]
+
+
+def _outputs(weight: torch.Tensor, transposed: bool) -> int:
+    return weight.shape[-1] if transposed else weight.shape[0]
+
+
+def _fan_in(together: list[torch.Tensor]) -> float:
+    matrix = next((one for one in together if one.dim() >= 2), None)
+    return 1.0 if matrix is None else matrix.numel() / matrix.shape[0]
 
 
 def _flat(part: Any) -> list[torch.Tensor]:

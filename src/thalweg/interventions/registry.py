@@ -15,11 +15,14 @@ from thalweg.interventions.input_standardization import InputStandardization
 from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.interventions.learning_rate import LearningRate
 from thalweg.interventions.loss_wiring import LossWiring
+from thalweg.interventions.master_weights import MasterWeights
 from thalweg.interventions.mode import Mode
+from thalweg.interventions.normalization import Normalization
 from thalweg.interventions.optimizer import OptimizerSwap
 from thalweg.interventions.optimizer_setting import OptimizerSetting
 from thalweg.interventions.other_sign import OtherSign
 from thalweg.interventions.regularization import Regularization
+from thalweg.interventions.shuffling import Shuffling
 from thalweg.interventions.trained_parameters import TrainedParameters
 
 INTERVENTIONS: dict[str, type[Intervention]] = {
@@ -33,11 +36,14 @@ INTERVENTIONS: dict[str, type[Intervention]] = {
         InputStandardization,
         LearningRate,
         LossWiring,
+        MasterWeights,
         Mode,
+        Normalization,
         OptimizerSetting,
         OptimizerSwap,
         OtherSign,
         Regularization,
+        Shuffling,
         TrainedParameters,
     )
 }

@@ -109,6 +109,11 @@ class Evidence:
         return [i for i, one in enumerate(self.first.get("activations", [])) if one["hidden"]]
 
     @property
+    def hidden_layers(self) -> list[int]:
+        """Positions of all layers but the last."""
+        return list(range(len(self.layers()) - 1))
+
+    @property
     def scheme(self) -> str:
         """The initialization that fits the hidden activations."""
         kinds = [self.activation_kinds[i] for i in self.hidden_positions]

@@ -15,7 +15,7 @@ When not to trust it
 
 How it is proved
     Clipping the gradient at its usual size removes the harm; so does an initialization that keeps the
-    variance, where the scale was wrong from the start.
+    variance, where the scale was wrong from the start, or normalization after each hidden layer.
 
 References
     Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks (2013).
@@ -27,7 +27,7 @@ import math
 import statistics
 from typing import Any
 
-from thalweg.interventions import Clipping, Initialization
+from thalweg.interventions import Clipping, Initialization, Normalization
 from thalweg.obstacles.evidence import Evidence
 from thalweg.obstacles.suspicion import Proof, Suspicion, shown
 
@@ -45,11 +45,16 @@ def judge(seen: Evidence) -> Suspicion | None:
     leap = max(finite) / statistics.median(finite)
     broken = len(finite) < len([n for n in norms if n != 0]) or not math.isfinite(seen.final_loss)
     start = _relative(seen)
-    if leap < LEAP and not broken and start < LEAP:
+    # Leaving a saddle the gradient grows by orders of magnitude too, but the loss only falls.
+    rises = max(seen.losses[1:], default=0.0) > 1.5 * abs(seen.initial_loss)
+    if not broken and not (rises and (leap >= LEAP or start >= LEAP)):
         return None
     proofs: list[Proof] = [(Clipping(_round(usual)),), (Clipping(1.0),)]
     if start >= 10:
         proofs.append((Initialization(seen.scheme),))
+    if seen.hidden_layers:
+        normalized = Normalization(seen.hidden_layers, len(seen.layers()))
+        proofs += [(normalized,), (normalized, Clipping(1.0))]
     return Suspicion(
         CODE,
         0.8 if broken else 0.6,

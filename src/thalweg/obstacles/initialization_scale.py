@@ -57,7 +57,7 @@ def judge(seen: Evidence) -> Suspicion | None:
         f"The weights start too {size}: a gain of {middle:.2g} a layer, "
         f"{through:.1g} through {len(gains)} layers."
     )
-    return Suspicion(CODE, strength, summary, evidence, [(Initialization(seen.scheme),)])
+    return Suspicion(CODE, strength, summary, evidence, [(Initialization(seen.scheme),), (Initialization("torch"),)])
 
 
 def _geometric_mean(gains: list[float]) -> float:

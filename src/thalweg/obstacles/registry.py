@@ -13,6 +13,7 @@ from thalweg.obstacles import (
     learning_rate_too_high,
     learning_rate_too_low,
     loss_output_mismatch,
+    low_precision,
     optimizer_setting,
     output_range,
     over_regularization,
@@ -21,6 +22,7 @@ from thalweg.obstacles import (
     symmetric_initialization,
     train_eval_mode,
     unscaled_inputs,
+    unshuffled_data,
     untrained_parameters,
     vanishing_gradient,
 )
@@ -39,6 +41,7 @@ OBSTACLES: dict[str, Obstacle] = {
         symmetric_initialization,
         initialization_scale,
         unscaled_inputs,
+        unshuffled_data,
         loss_output_mismatch,
         output_range,
         stale_gradients,
@@ -47,5 +50,6 @@ OBSTACLES: dict[str, Obstacle] = {
         train_eval_mode,
         overfitting,
         over_regularization,
+        low_precision,
     )
 }

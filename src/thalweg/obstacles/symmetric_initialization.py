@@ -40,5 +40,5 @@ def judge(seen: Evidence) -> Suspicion | None:
         f"All units of {len(same)} hidden layer(s) start with the same weights ({names[0]} ...).",
         {"twins": shown(1.0, "share of units equal to another one", "share", 0.0),
          "layers": shown(names, "layers whose units are all alike")},
-        [(Initialization(seen.scheme),)],
+        [(Initialization(seen.scheme),), (Initialization("torch"),)],
     )  # fmt: skip

@@ -28,7 +28,7 @@ from __future__ import annotations
 import math
 import statistics
 
-from thalweg.interventions import ActivationSwap, Initialization
+from thalweg.interventions import ActivationSwap, Initialization, Normalization
 from thalweg.obstacles.evidence import SATURATING, Evidence
 from thalweg.obstacles.suspicion import Proof, Suspicion, shown
 
@@ -50,6 +50,7 @@ def judge(seen: Evidence) -> Suspicion | None:
             leak = ActivationSwap("leaky_relu", seen.hidden_positions, len(seen.activation_kinds))
             proofs += [(leak,), (leak, Initialization("he"))]
         proofs.append((Initialization(seen.scheme),))
+        proofs.append((Normalization(seen.hidden_layers, len(seen.layers())),))
     where = "first element of the sequence" if time < depth else "first layer"
     return Suspicion(
         CODE,

@@ -24,7 +24,7 @@ from torch.optim.optimizer import Optimizer
 
 from thalweg.recorder.anatomy import LAYERS, plain
 from thalweg.recorder.names import names_of
-from thalweg.recorder.readings import Readings
+from thalweg.recorder.readings import LOSSES, Readings
 from thalweg.recorder.session import Call, Listener, Session, leaves_of
 from thalweg.recorder.staleness import Staleness
 from thalweg.recorder.statistics import anatomy, number, parameter
@@ -34,6 +34,8 @@ FLUSH = 64
 MOMENT_ROWS = 5000
 MODES = {"batch_norm": (5, False), "dropout": (2, True)}  # where the flag stands, and its default
 SECOND_MOMENT_FEATURES = 256
+TARGET_MEANS = 2000
+ENDINGS = LOSSES | {"sub", "__sub__", "rsub", "__rsub__"}
 
 
 def in_full(step: int) -> bool:
@@ -122,6 +124,7 @@ class Recorder(Listener):
         self._rate = 0.0
         self._trouble: list[str] = []
         self._modes: dict[str, int] = {}
+        self._target_means: list[float] = []
 
     def started(self, session: Session) -> None:
         """Open the files."""
@@ -143,6 +146,8 @@ class Recorder(Listener):
             self.tape.called(call, result)
         self.readings.called(call, result)
         self._note_mode(call)
+        if plain(call.name) in ENDINGS and torch.is_grad_enabled():
+            self._note_targets(call)
         if plain(call.name) in LAYERS and torch.is_grad_enabled():
             self._measure_data(call)
 
@@ -249,9 +254,11 @@ class Recorder(Listener):
         ]
         values = self._values if optimizer is None else self.tape.values
         tape = self._tapes[-1]
-        own = [names[next(i for i, x in enumerate(leaves) if x is leaf)] for leaf in tape.leaves]
+        own = [next(i for i, x in enumerate(leaves) if x is leaf) for leaf in tape.leaves]
+        found = [before[i] for i in own]
+        called = [names[i] for i in own]
         with torch._C.DisableTorchFunction(), torch.enable_grad():
-            row |= self._guarded("anatomy", lambda: anatomy(tape, values, own))
+            row |= self._guarded("anatomy", lambda: anatomy(tape, found, values, called))
             made = Step(step, optimizer, self._tapes, leaves, before, after)
             row["probes"] = {}
             if not row["flaw"]:
@@ -287,6 +294,18 @@ class Recorder(Listener):
             where = "training" if torch.is_grad_enabled() else "evaluation"
             key = f"{name} {'active' if given else 'passive'} in {where}"
             self._modes[key] = self._modes.get(key, 0) + 1
+
+    def _note_targets(self, call: Call) -> None:
+        """Keep the mean target of a minibatch: what tells data in order from shuffled data."""
+        if len(self._target_means) >= TARGET_MEANS:
+            return
+        given = [*call.args[:2], call.kwargs.get("input"), call.kwargs.get("target")]
+        tensors = [one for one in given if isinstance(one, torch.Tensor) and one.numel() > 1]
+        if len(tensors) == 2 and tensors[0].requires_grad != tensors[1].requires_grad:
+            target = tensors[1] if tensors[0].requires_grad else tensors[0]
+            mean = number(target.detach().double().mean())
+            if mean is not None:
+                self._target_means.append(mean)
 
     def _measure_data(self, call: Call) -> None:
         """Sum up the moments of the data that enters, by the weight that it meets."""
@@ -334,6 +353,7 @@ class Recorder(Listener):
             "unreached": names_of(unreached) if leaves else [],
             "parameters": sum(leaf.numel() for leaf in leaves),
             "modes": self._modes,
+            "target_means": self._target_means,
             "device": str(leaves[0].device) if leaves else "cpu",
             "trouble": self._trouble[:20],
         }

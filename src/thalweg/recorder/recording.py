@@ -68,15 +68,20 @@ class Recording:
     def measure(self) -> tuple[str, str] | None:
         """Site and kind of the script's own last evaluation; None if it has none.
 
-        Of the readings that were made after the last update (with gradients or not) or, failing
-        that, of those made without gradients, the best kind is taken: an accuracy before a loss,
-        before an error, before a rate.
+        Evaluations are, in this order: readings made without gradients after the last update;
+        readings made with gradients after it, on a line that made none before (a line that did
+        prints the training loss); readings made without gradients at any time. Among them the best
+        kind is taken: an accuracy before a loss, before an error, before a rate.
         """
         last = max((row["step"] for row in self.steps), default=-1) + 1
-        final = [one for one in self.readings if one["step"] >= last and one["kind"] != "value"]
-        final = final or [
-            one for one in self.readings if not one["training"] and one["kind"] != "value"
-        ]
+        rows = [one for one in self.readings if one["kind"] != "value"]
+        early = {one["site"] for one in rows if one["step"] < last}
+        choices = (
+            [one for one in rows if one["step"] >= last and not one["training"]],
+            [one for one in rows if one["step"] >= last and one["site"] not in early],
+            [one for one in rows if not one["training"]],
+        )
+        final = next((found for found in choices if found), [])
         for kind in PREFERENCE:
             found = [one for one in final if one["kind"] == kind]
             if found:

@@ -268,15 +268,17 @@ class Session:
     def _pre_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         optimizer = self._stands_for.get(id(optimizer), optimizer)
         self._loud()
-        for listener in self.listeners:
-            listener.before_step(optimizer)
+        with torch._C.DisableTorchFunction():  # what listeners compute is not the program's
+            for listener in self.listeners:
+                listener.before_step(optimizer)
         if not args and not kwargs.get("closure"):  # a closure is the program's own: stay to see it
             self._quiet = torch._C.DisableTorchFunction()
             self._quiet.__enter__()
 
     def _post_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self._loud()
-        self._count(self._stands_for.get(id(optimizer), optimizer))
+        with torch._C.DisableTorchFunction():
+            self._count(self._stands_for.get(id(optimizer), optimizer))
 
     def _loud(self) -> None:
         """Watch calls again. An optimizer's own arithmetic is not watched, for speed."""

@@ -77,9 +77,9 @@ def gain(weight: torch.Tensor, units: int) -> float | None:
     return None if spread is None else spread * math.sqrt(fan_in)
 
 
-def layer(one: Layer, tape: Tape, values: Values, names: list[str]) -> dict[str, Any]:
-    """Scale of a layer's weights, of what it is given and of what it gives."""
-    matrices = [tape.leaves[at] for at in one.weights if tape.leaves[at].dim() >= 2]
+def layer(one: Layer, leaves: Values, values: Values, names: list[str]) -> dict[str, Any]:
+    """Scale of a layer's weights (``leaves``, before the update) and of what it gives."""
+    matrices = [leaves[at] for at in one.weights if leaves[at].dim() >= 2]
     kind = one.kind
     units = 1 if "mm" in kind or "matmul" in kind or kind in ("mv", "einsum") else 0
     data: dict[str, Any] = {
@@ -165,11 +165,11 @@ def _grows(left: tuple[int, ...], right: tuple[int, ...]) -> bool:
     return joint > max(math.prod(left), math.prod(right))
 
 
-def anatomy(tape: Tape, values: Values, names: list[str]) -> dict[str, Any]:
-    """Everything that the tape of one step shows, as plain data."""
+def anatomy(tape: Tape, leaves: Values, values: Values, names: list[str]) -> dict[str, Any]:
+    """Everything that the tape of one step shows, as plain data; ``leaves`` as it found them."""
     end = ending(tape)
     return {
-        "layers": [layer(one, tape, values, names) for one in layers(tape)],
+        "layers": [layer(one, leaves, values, names) for one in layers(tape)],
         "activations": [activation(one, values) for one in activations(tape)],
         "ending": None if end is None else meeting(end, values),
     }
