@@ -5,7 +5,11 @@ import torch
 
 from thalweg.curvature import Layout
 
-PARAMS = {"w": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "none": torch.ones(0), "b": torch.tensor(5.0)}
+PARAMS = {
+    "w": torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
+    "none": torch.ones(0),
+    "b": torch.tensor(5.0),
+}
 
 
 def test_there_and_back():
@@ -22,7 +26,9 @@ def test_parts_keep_their_precision_and_the_vector_has_the_widest():
     layout = Layout.of(params)
     assert layout.flatten(params).dtype == torch.float32
     assert [p.dtype for p in layout.unflatten(torch.ones(2)).values()] == [
-        torch.bfloat16, torch.float32]
+        torch.bfloat16,
+        torch.float32,
+    ]
 
 
 def test_order_is_the_layouts_whatever_the_dicts():

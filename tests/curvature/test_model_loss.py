@@ -42,6 +42,27 @@ def test_leaves_buffers_and_random_state_alone():
         assert torch.equal(buffer, buffers[name])
 
 
+class Impatient(nn.Module):
+    """Its output grows with the number of times it was called."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x):
+        self.calls += 1
+        return x * self.weight * self.calls
+
+
+def test_every_call_begins_from_the_same_buffers():
+    model = Impatient()
+    loss = model_loss(model, F.mse_loss, (torch.ones(1), torch.zeros(1)))
+    params = dict(model.named_parameters())
+    assert [loss(params).item() for _ in range(3)] == [1, 1, 1]
+    assert model.calls.item() == 0
+
+
 def test_is_a_function_of_the_parameters_that_it_is_given():
     model = nn.Linear(3, 2)
     loss = model_loss(model, F.mse_loss, (torch.ones(4, 3), torch.zeros(4, 2)))

@@ -31,7 +31,7 @@ def test_closing_the_hessian_closes_it_too():
 
 @pytest.mark.parametrize("entry", [0.0, -1.0, float("nan"), float("inf")])
 def test_refuses_a_diagonal_that_is_not_positive(entry):
-    with pytest.raises(ValueError, match="1 of 2 entries .* not positive"):
+    with pytest.raises(ValueError, match=r"1 of 2 entries .* not positive"):
         Preconditioned(Matrix(torch.eye(2)), torch.tensor([1.0, entry]))
 
 
@@ -50,7 +50,8 @@ def test_adams_step_is_lr_times_momentum_over_the_preconditioner(steps):
         adam.step()
     state = adam.state[p]
     diagonal = adam_preconditioner(
-        state["exp_avg_sq"], step=int(state["step"]), betas=(0.8, 0.95), eps=1e-3)
+        state["exp_avg_sq"], step=int(state["step"]), betas=(0.8, 0.95), eps=1e-3
+    )
     torch.testing.assert_close(before - p.detach(), 0.1 * state["exp_avg"] / diagonal)
 
 

@@ -147,7 +147,9 @@ def test_for_small_steps_it_is_twice_slope_over_curvature():
     d = -0.01 * h.gradient
     exact = float(-2 * (h.gradient @ d) / (d @ (h @ d)))
     rate = critical_rate(
-        along(loss, before, h.layout.unflatten(d)), bisections=12, dtype=torch.float64)
+        along(loss, before, h.layout.unflatten(d)), bisections=12, dtype=torch.float64
+    )
     assert rate.scale == pytest.approx(exact, rel=1e-3)
     assert rate.sharpness(0.01) == pytest.approx(
-        float(h.gradient @ (h @ h.gradient)) / float(h.gradient @ h.gradient), rel=1e-3)
+        float(h.gradient @ (h @ h.gradient)) / float(h.gradient @ h.gradient), rel=1e-3
+    )

@@ -24,7 +24,7 @@ LR = 0.1
 
 
 def distance_after(optimizer, x, curvature, steps=3000):
-    """|x| after descending curvature x^2 / 2 from |x| = 1e-3; stops once it has grown a thousandfold."""
+    """|x| after descending curvature x^2 / 2 from 1e-3; stops once it has grown a thousandfold."""
     for _ in range(steps):
         x.grad = curvature * x.detach()
         optimizer.step()
@@ -46,10 +46,13 @@ def adam(curvature, beta1, weight_decay=0.0, v=0.04):
     """AdamW with its second moment held at v: b2 rounds every new square away."""
     x = start()
     optimizer = torch.optim.AdamW(
-        [x], lr=LR, betas=(beta1, 1 - 1e-13), eps=0.0, weight_decay=weight_decay)
+        [x], lr=LR, betas=(beta1, 1 - 1e-13), eps=0.0, weight_decay=weight_decay
+    )
     optimizer.state[x] = {
-        "step": torch.tensor(1e16), "exp_avg": torch.zeros_like(x),
-        "exp_avg_sq": torch.full_like(x, v)}
+        "step": torch.tensor(1e16),
+        "exp_avg": torch.zeros_like(x),
+        "exp_avg_sq": torch.full_like(x, v),
+    }
     return distance_after(optimizer, x, curvature * math.sqrt(v))
 
 

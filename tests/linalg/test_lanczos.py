@@ -1,0 +1,306 @@
+"""Lanczos against torch.linalg.eigvalsh: spectra of every awkward shape, and what it claims."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from thalweg.curvature import Hessian, Matrix, Operator
+from thalweg.linalg import Eigenpair, Extremes, lanczos
+from thalweg.linalg.extremes import FAILURE, margin_of_ends, share_missed
+from thalweg.linalg.krylov import Krylov
+
+
+def with_spectrum(values, seed=1, dtype=torch.float64, **known):
+    """A dense symmetric matrix with these eigenvalues, in random directions."""
+    values = torch.as_tensor(values, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    draw = torch.randn(len(values), len(values), generator=generator, dtype=torch.float64)
+    q, _ = torch.linalg.qr(draw)
+    a = q @ torch.diag(values) @ q.T
+    return Matrix(((a + a.T) / 2).to(dtype), **known)
+
+
+def line(low, high, n):
+    return torch.linspace(low, high, n, dtype=torch.float64).tolist()
+
+
+SPECTRA = {
+    "one": [3.0],
+    "one, negative": [-3.0],
+    "two": [-1.0, 2.0],
+    "zero": [0.0] * 12,
+    "one zero": [0.0],
+    "identity": [1.0] * 20,
+    "identity, negative": [-2.0] * 20,
+    "even": line(1, 2, 60),
+    "indefinite": line(-3, 5, 80),
+    "negative definite": line(-9, -1, 40),
+    "clustered on top": [*line(0, 1, 50), *line(9.99, 10, 10)],
+    "clustered at the bottom": [*line(-10, -9.99, 10), *line(0, 1, 50)],
+    "degenerate": [5.0] * 10 + [1.0] * 30 + [-2.0] * 7,
+    "quadruplets": line(1, 5, 5) * 4,
+    "rank two": [0.0] * 60 + [7.0, -4.0],
+    "rank one, tiny": [0.0] * 60 + [1e-30],
+    "huge": [x * 1e150 for x in line(-1, 3, 30)],
+    "geometric": [2.0**-i for i in range(60)],
+    "a lone outlier": [*line(0.9999, 1.0001, 120), 2.0],
+    "lone outliers at both ends": [-1.0, *line(-1e-5, 1e-5, 120), 1.0],
+    "like a network": [-0.02, *line(-0.01, 0.01, 100), 0.05, 0.1, 0.2, 0.62],
+}
+every_spectrum = pytest.mark.parametrize("values", SPECTRA.values(), ids=SPECTRA.keys())
+
+
+def truth(operator):
+    return torch.linalg.eigvalsh(operator.to_dense().double())
+
+
+@every_spectrum
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("tol", [1e-1, 1e-3, 1e-9])
+def test_finds_both_ends_within_its_tolerance(values, seed, tol):
+    operator = with_spectrum(values)
+    exact, found = truth(operator), lanczos(operator, tol=tol, seed=seed)
+    size = float(exact.abs().max())
+    assert found.converged
+    # A residual vouches for some eigenvalue nearby; where they are dense, the end is a bit further.
+    slack = 3 * tol * size
+    assert float(exact[-1]) - slack <= found.largest.value <= float(exact[-1]) + 1e-14 * size
+    assert float(exact[0]) - 1e-14 * size <= found.smallest.value <= float(exact[0]) + slack
+    assert found.products <= operator.size
+
+
+@every_spectrum
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("steps", [1, 3, 10, 40])
+def test_errors_are_bounds_however_early_it_stops(values, dtype, steps):
+    if dtype == torch.float32 and max(map(abs, values)) > 1e38:
+        pytest.skip("beyond float32's range")
+    operator = with_spectrum(values, dtype=dtype)
+    exact, found = truth(operator), lanczos(operator, tol=1e-12, max_products=steps)
+    assert found.products <= min(steps, operator.size)
+    for pair in (found.largest, found.smallest):
+        slack = 1e-14 * float(exact.abs().max())
+        assert float((exact - pair.value).abs().min()) <= pair.error + slack
+        residual = operator.to_dense().double() @ pair.vector.double()
+        residual = residual - pair.value * pair.vector.double()
+        assert float(residual.norm()) <= pair.error * (1 + 1e-6)
+        assert float(pair.vector.double().norm()) == pytest.approx(1, abs=1e-6)
+    rounding = 1e-14 * float(exact.abs().max())  # the reference's own
+    assert found.largest.value - found.largest.error <= exact[-1] + rounding
+    assert found.smallest.value + found.smallest.error >= exact[0] - rounding
+    assert found.largest.value + found.margin + found.largest.error >= exact[-1] - rounding
+    assert found.smallest.value - found.margin - found.smallest.error <= exact[0] + rounding
+
+
+@every_spectrum
+def test_a_certificate_is_never_wrong(values):
+    operator = with_spectrum(values)
+    exact = truth(operator)
+    zero = 1e-12 * float(exact.abs().max())
+    for steps in range(1, operator.size + 1, 7):
+        found = lanczos(operator, tol=1e-12, max_products=steps)
+        assert found.negative_curvature == (found.sign == "negative")
+        assert found.sign != "negative" or exact[0] < 0
+        assert found.sign != "positive" or exact[0] > 0
+        assert found.sign != "none" or exact[0] >= -zero
+    found = lanczos(operator, tol=1e-12, max_products=operator.size)
+    assert (found.sign == "negative") == bool(exact[0] < -zero)
+    assert found.sign != "not proven" or found.margin > 0
+
+
+def test_certificates_by_example():
+    assert lanczos(with_spectrum([1.0, 2.0, 3.0])).sign == "positive"
+    assert lanczos(with_spectrum([-1e-3, 2.0, 3.0])).sign == "negative"
+    assert lanczos(with_spectrum(SPECTRA["rank two"][:-1])).sign == "none"
+    early = {"tol": 1e-12, "max_products": 3}
+    assert lanczos(with_spectrum(line(1e-6, 1, 200)), **early).sign == "not proven"
+    known = with_spectrum(line(1e-6, 1, 200), facts=frozenset({"psd"}))
+    assert lanczos(known, **early).sign == "none"
+
+
+def test_negative_curvature_needs_more_than_a_negative_value():
+    vector = torch.ones(1)
+
+    def found(value, error):
+        pair = Eigenpair(value, error, vector)
+        return Extremes((pair,), (pair,), 1, True, math.inf, 0.0, False)
+
+    assert not found(-1.0, 1.0).negative_curvature
+    assert found(-1.0, 0.999).negative_curvature
+    assert found(-1.0, 2.0).sign == "not proven"
+
+
+class TestGhosts:
+    """Without reorthogonalization, ten values on 150 steps are copies of the first few."""
+
+    def spectrum(self):
+        generator = torch.Generator().manual_seed(5)
+        bulk = 0.01 * torch.randn(390, generator=generator, dtype=torch.float64)
+        return torch.cat([bulk, 2.0 ** torch.arange(-5, 5, dtype=torch.float64)])
+
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+    def test_ten_values_on_150_steps_are_the_ten_largest(self, dtype):
+        operator = with_spectrum(self.spectrum(), dtype=dtype)
+        found = lanczos(operator, k=10, tol=1e-13, max_products=150)
+        top = torch.tensor([pair.value for pair in found.top], dtype=torch.float64)
+        rtol = 1e-12 if dtype == torch.float64 else 1e-5
+        torch.testing.assert_close(top, truth(operator).flip(0)[:10], rtol=rtol, atol=rtol)
+
+    def test_vectors_are_orthogonal(self):
+        found = lanczos(with_spectrum(self.spectrum()), k=10, tol=1e-8)
+        v = torch.stack([pair.vector for pair in (*found.top, *found.bottom)])
+        torch.testing.assert_close(v @ v.T, torch.eye(20, dtype=torch.float64))
+
+    def test_the_basis_stays_orthogonal_to_rounding(self):
+        krylov = Krylov(with_spectrum(self.spectrum()), seed=0)
+        for _ in range(150):
+            krylov.grow()
+        v = krylov._basis.rows
+        assert float((v @ v.T - torch.eye(150, dtype=v.dtype)).abs().max()) < 1e-14
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 40])
+@pytest.mark.parametrize(
+    "name",
+    ["degenerate", "identity", "quadruplets", "zero", "two", "even", "rank two", "indefinite"],
+)
+def test_several_values_repeated_ones_included(name, k):
+    operator = with_spectrum(SPECTRA[name])
+    exact, found = truth(operator), lanczos(operator, k=k, tol=1e-10)
+    wanted = min(k, operator.size)
+    top = torch.tensor([pair.value for pair in found.top], dtype=torch.float64)
+    bottom = torch.tensor([pair.value for pair in found.bottom], dtype=torch.float64)
+    size = float(exact.abs().max())
+    torch.testing.assert_close(top, exact.flip(0)[:wanted], rtol=0, atol=1e-9 * size)
+    torch.testing.assert_close(bottom, exact[:wanted], rtol=0, atol=1e-9 * size)
+    assert found.converged
+
+
+def test_stops_as_soon_as_it_knows():
+    assert lanczos(with_spectrum([0.0] * 500)).products == 1
+    assert lanczos(with_spectrum(SPECTRA["degenerate"])).products <= 10
+    assert lanczos(with_spectrum(SPECTRA["rank two"]), tol=1e-9).products <= 7
+    loose, tight = (lanczos(with_spectrum(line(-1, 1, 300)), tol=tol) for tol in (1e-1, 1e-6))
+    assert loose.products < tight.products < 300
+
+
+def test_stops_at_its_budget_and_says_so():
+    found = lanczos(with_spectrum(line(-1, 1, 300)), tol=1e-9, max_products=12)
+    assert (found.products, found.converged) == (12, False)
+    assert found.margin > 0
+
+
+def test_products_are_counted_one_by_one():
+    operator = Counting(with_spectrum(line(-1, 1, 50)))
+    assert lanczos(operator, tol=1e-6).products == operator.count > 0
+
+
+def test_the_same_seed_gives_the_same_answer_and_leaves_the_programs_stream_alone():
+    operator, state = with_spectrum(line(-1, 1, 50)), torch.get_rng_state()
+    first, again, other = (lanczos(operator, max_products=5, seed=s) for s in (3, 3, 4))
+    assert first.largest.value == again.largest.value != other.largest.value
+    assert torch.equal(first.largest.vector, again.largest.vector)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_largest_of_a_network_agrees_in_either_precision():
+    x, y = torch.randn(40, 6, dtype=torch.float64), torch.randint(0, 3, (40,))
+    model = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 3)).double()
+    exact = truth(Hessian.of_model(model, F.cross_entropy, (x, y)))
+    found = lanczos(Hessian.of_model(model.float(), F.cross_entropy, (x.float(), y)), tol=1e-4)
+    for pair, expected in ((found.largest, exact[-1]), (found.smallest, exact[0])):
+        assert abs(pair.value - float(expected)) <= pair.error
+        assert pair.error <= 1e-4 * float(exact.abs().max())
+    assert found.negative_curvature
+
+
+class Counting(Operator):
+    """Another operator, with its products counted and, if asked, made wrong."""
+
+    def __init__(self, inner, spoil=lambda product, count: product):
+        self.name, self.size, self.dtype = "Counting", inner.size, inner.dtype
+        self.device, self.facts = inner.device, inner.facts
+        self._inner, self._spoil, self.count = inner, spoil, 0
+
+    def _product(self, vector):
+        self.count += 1
+        return self._spoil(self._inner @ vector, self.count)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_product_that_is_not_finite_is_named(value):
+    def spoil(product, count):
+        return torch.where(torch.arange(50) < 3, value, product) if count == 4 else product
+
+    operator = Counting(with_spectrum(line(-1, 1, 50)), spoil)
+    with pytest.raises(FloatingPointError, match=r"Counting @ v .* 3 of 50 entries at product 4"):
+        lanczos(operator)
+
+
+@pytest.mark.parametrize("noise", [1e-6, 1e-3, 0.3])
+def test_a_noisy_operator_gets_honest_errors(noise):
+    inner = with_spectrum(line(-1, 1, 50))
+    operator = Counting(inner, lambda w, _: w + noise * torch.randn_like(w) / math.sqrt(50))
+    found = lanczos(operator, tol=1e-12, max_products=50)
+    exact = truth(inner)
+    assert found.rounding >= noise
+    assert found.largest.error >= float((exact - found.largest.value).abs().min())
+    assert found.converged is False
+    assert found.products < 50
+
+
+def test_half_precision_products_are_taken():
+    found = lanczos(with_spectrum([*line(-1, 1, 60), 8.0], dtype=torch.bfloat16))
+    assert found.largest.value == pytest.approx(8, rel=0.03)
+    assert found.largest.vector.dtype == torch.bfloat16
+
+
+class TestMargin:
+    def test_holds_for_the_worst_start_among_many(self):
+        """At one in a million, a thousand starts should never see it fail."""
+        operator = with_spectrum([*line(-1, 1, 60), 1.05, -1.3])
+        exact = truth(operator)
+        for seed in range(300):
+            found = lanczos(operator, tol=1e-12, max_products=20, seed=seed)
+            assert found.largest.value + found.margin >= exact[-1]
+            assert found.smallest.value - found.margin <= exact[0]
+
+    def test_the_bound_is_about_the_start_vectors_share(self):
+        """Where one product is all, theta falls short of an outlier by the share of v in it."""
+        for failure in (0.3, 0.1):
+            share = share_missed(50, 1, failure)
+            v = torch.randn(20_000, 50, dtype=torch.float64)
+            caught = (v[:, 0].square() / v.square().sum(1)) < 1 - share
+            assert 0 < float(caught.double().mean()) <= failure
+
+    def test_shrinks_with_products_and_is_infinite_at_first(self):
+        margins = [margin_of_ends(1.0, 1000, m) for m in (1, 5, 100, 200, 400)]
+        assert margins[0] == margins[1] == math.inf
+        assert margins[2] > margins[3] > margins[4] > 0
+        assert math.isclose(FAILURE, 1e-6)
+
+
+REFUSALS = {
+    "a tensor": (lambda a: lanczos(torch.eye(2)), TypeError, r"Tensor.*Matrix\(A\)"),
+    "k": (lambda a: lanczos(a, k=0), ValueError, "k=0"),
+    "tol": (lambda a: lanczos(a, tol=0.0), ValueError, r"tol=0\.0"),
+    "tol above": (lambda a: lanczos(a, tol=1.0), ValueError, r"tol=1\.0"),
+    "budget": (lambda a: lanczos(a, k=3, max_products=2), ValueError, "max_products=2, k=3"),
+}
+
+
+@pytest.mark.parametrize(("call", "error", "says"), REFUSALS.values(), ids=REFUSALS)
+def test_refuses(call, error, says):
+    with pytest.raises(error, match=says):
+        call(with_spectrum([1.0, 2.0]))
+
+
+def test_a_complete_space_cannot_grow():
+    krylov = Krylov(with_spectrum([1.0, 2.0]), seed=0)
+    krylov.grow()
+    krylov.grow()
+    with pytest.raises(ValueError, match=r"already is all of R\^2"):
+        krylov.grow()
