@@ -57,7 +57,7 @@ def test_the_demo_ends_with_its_files(demo):
 def test_the_demo_names_cause_and_remedy_on_the_terminal(demo):
     finding = read(demo.json)["findings"][0]
     printed = " ".join(demo.done.stdout.split())
-    assert "unscaled-inputs" in printed
+    assert "unscaled inputs" in printed.lower()
     assert " ".join(finding["remedy"]["says"].split()) in printed
 
 
