@@ -1,0 +1,207 @@
+"""The engine: runs any rule on any parameters, in forms that must agree.
+
+    each       the formula on one parameter after the other: the definition of correct
+    together   the formula on all of them at once, through `torch._foreach_*`
+    blocks     pointwise rules: all parameters as one long vector, in pieces that stay in the
+               processor's cache; a large parameter is cut, small ones are joined
+    compiled   pointwise rules: one pass over the memory, compiled at the first step
+    auto       what makes the whole run shortest: on a CPU `blocks`, and `compiled` once the run has
+               been long enough for the compilation to pay; elsewhere, and for rules that are not
+               pointwise, `together` or `each`
+
+On a CPU, in float32 and float64, all but `compiled` give PyTorch's own bits wherever PyTorch has
+the rule. Only the engine writes into tensors; formulas are pure, and `p.grad` is only read.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.optim.batch import Batch
+from thalweg.optim.blocks import Advance, in_blocks
+from thalweg.optim.hyperparameters import nearest
+from thalweg.optim.kernel import compiled
+from thalweg.optim.lanes import Lane, Lanes
+from thalweg.optim.program import Program, record
+from thalweg.optim.rule import Rule
+
+FORMS = ("auto", "each", "together", "blocks", "compiled")
+
+# Compiling takes about 10 s and then saves about 1.3 ns an element a step (Adam, float32, two CPU
+# cores). To rent until the rent paid equals the price costs at most twice what the best choice in
+# hindsight would. Counted in elements, not by the clock, so that equal runs change at equal steps.
+COMPILE_PAYS = 8e9
+# Half-precision kernels round differently at the end of a vector, so where it ends must not change.
+CUTTABLE = (torch.float32, torch.float64)
+
+Prepare = Callable[[Program, list[float], list[Tensor]], Advance]
+
+
+class Engine:
+    """Advances parameters by a rule.
+
+    Args:
+        rule: the formula.
+        form: one of `FORMS`.
+        name: what to call the optimizer in messages.
+
+    Raises:
+        ValueError: an unknown form, or one that the rule does not permit.
+    """
+
+    def __init__(self, rule: Rule, form: str = "auto", name: str | None = None) -> None:
+        self.rule, self.form, self.name = rule, form, name or rule.name
+        self.groups: list[Lanes] = []
+        self.elements_seen = 0
+        self.may_compile = True
+        if form not in FORMS:
+            raise ValueError(f"{self.name}(form={form!r}): no such form. {nearest(form, FORMS)}")
+        if form in ("blocks", "compiled") and "pointwise" not in rule.facts:
+            raise ValueError(
+                f"{self.name}(form={form!r}): {rule.name} is not declared pointwise, so it cannot "
+                "run on flattened parameters. Use form='together', or add the fact 'pointwise' to "
+                "the rule if it holds."
+            )
+
+    def step(self, groups: Sequence[Mapping[str, Any]], state: Any) -> None:
+        """Advance every parameter that has a gradient by one step.
+
+        Args:
+            groups: parameter groups, each with `params` and all hyperparameters of the rule.
+            state: maps a parameter to the dictionary of its state; filled and updated in place.
+
+        Raises:
+            RuntimeError: a gradient is sparse.
+        """
+        active = [[p for p in group["params"] if p.grad is not None] for group in groups]
+        gradients = [self._dense(p.grad) for params in active for p in params]
+        summaries = (
+            {name: over(gradients) for name, over in self.rule.summaries.items()}
+            if gradients
+            else {}
+        )
+        while len(self.groups) < len(groups):
+            self.groups.append(Lanes(self.rule.slots, self.rule.counts_steps))
+        for group, params, lanes in zip(groups, active, self.groups, strict=False):
+            hyper = {name: _scalar(group[name]) for name in self.rule.hyperparameters}
+            for lane in lanes.at_step(params, state, group):
+                count = {} if lane.t is None else {"t": lane.t}
+                self._advance(lane, {**hyper, **summaries, **count})
+
+    def _dense(self, gradient: Tensor) -> Tensor:
+        if gradient.layout is not torch.strided:
+            raise RuntimeError(
+                f"{self.name} does not support sparse gradients. Use sparse=False in the layer "
+                "that makes them, or torch.optim.SparseAdam for its parameters."
+            )
+        return gradient
+
+    def _advance(self, lane: Lane, hyper: dict[str, Any]) -> None:
+        form = self._choose(lane)
+        if form == "each":
+            each(self.rule.formula, lane, hyper)
+        elif form == "together":
+            together(self.rule.formula, lane, hyper)
+        elif form == "blocks":
+            joined(self.rule.formula, lane, hyper, in_blocks)
+        elif self.form == "compiled":
+            joined(self.rule.formula, lane, hyper, compiled)
+        else:
+            self._try_compiled(lane, hyper)
+
+    def _choose(self, lane: Lane) -> str:
+        if self.form in ("each", "together"):
+            return self.form
+        on_cpu = lane.params[0].device.type == "cpu"
+        if lane.layout == "any" or "pointwise" not in self.rule.facts:
+            return "each" if on_cpu else "together"
+        if self.form == "auto" and not on_cpu:
+            return "together"
+        if self.form == "auto" and lane.params[0].dtype not in CUTTABLE:
+            return "each"
+        if self.form == "blocks" or not lane.ready:
+            return "blocks"
+        return "compiled" if self.form == "compiled" or self._long_enough(lane) else "blocks"
+
+    def _long_enough(self, lane: Lane) -> bool:
+        self.elements_seen += sum(lane.params[index].numel() for index in lane.large)
+        return self.may_compile and self.elements_seen >= COMPILE_PAYS
+
+    def _try_compiled(self, lane: Lane, hyper: dict[str, Any]) -> None:
+        """Compile if this machine can; a run that did not ask for it must not end by it."""
+        try:
+            joined(self.rule.formula, lane, hyper, compiled)
+        except RuntimeError as error:  # PyTorch's compiler raises before anything is written
+            self.may_compile = False
+            warnings.warn(
+                f"{self.name} could not be compiled and runs on uncompiled; form='blocks' asks for "
+                f"that from the start. {str(error).splitlines()[0]}",
+                stacklevel=2,
+            )
+            joined(self.rule.formula, lane, hyper, in_blocks)
+
+
+def each(formula: Callable[..., Any], lane: Lane, hyper: dict[str, Any]) -> None:
+    """One parameter after the other."""
+    for index in range(len(lane.params)):
+        inputs = _row(lane.inputs, index)
+        settle(formula(*inputs, **hyper), _row(lane.targets, index), inputs)
+
+
+def together(formula: Callable[..., Any], lane: Lane, hyper: dict[str, Any]) -> None:
+    """All parameters of the lane at once."""
+    batches = [None if column is None else Batch(column) for column in lane.inputs]
+    results = [x and x.tensors for x in formula(*batches, **hyper)]
+    for index in range(len(lane.params)):
+        settle(_row(results, index), _row(lane.targets, index), _row(lane.inputs, index))
+
+
+def settle(
+    values: Sequence[Any], targets: Sequence[Tensor | None], inputs: Sequence[Tensor | None]
+) -> None:
+    """Write results in their places; a result that is itself an input is saved from being lost."""
+    known = {id(x) for x in inputs}
+    kept = [
+        v.clone() if id(v) in known and v is not t and v is not None else v
+        for v, t in zip(values, targets, strict=True)
+    ]
+    for value, target in zip(kept, targets, strict=True):
+        if target is not None and value is not target:
+            target.copy_(value)
+
+
+def joined(
+    formula: Callable[..., Any], lane: Lane, hyper: dict[str, Any], prepare: Prepare
+) -> None:
+    """Advance the lane's vectors: large ones where they stand, small ones joined end to end."""
+    program, numbers, scalars = record(formula, [c is not None for c in lane.inputs], hyper)
+    advance = prepare(program, numbers, scalars)
+    inputs = [column for column in lane.inputs if column is not None]
+    for index in lane.large:
+        advance([column[index] for column in inputs], _row(lane.targets, index))
+    for cluster in lane.clusters:
+        sources = [torch.cat([column[i] for i in cluster]) for column in inputs]
+        targets = [
+            None if t is None else torch.empty_like(sources[0]) if place is None else sources[place]
+            for t, place in zip(lane.targets, program.places, strict=True)
+        ]
+        advance(sources, targets)
+        for result, column in zip(targets, lane.targets, strict=True):
+            if result is not None and column is not None:
+                places = [column[i] for i in cluster]
+                sizes = [x.numel() for x in places]
+                torch._foreach_copy_(places, torch.split(result, sizes))
+
+
+def _row(columns: Sequence[list[Tensor] | None], index: int) -> list[Tensor | None]:
+    return [None if column is None else column[index] for column in columns]
+
+
+def _scalar(x: Any) -> Any:
+    """A hyperparameter as a formula wants it: a 1-element tensor without dimensions."""
+    return x.detach().squeeze() if isinstance(x, Tensor) else x

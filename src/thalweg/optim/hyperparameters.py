@@ -1,0 +1,150 @@
+"""The glossary: every hyperparameter's name, meaning and domain, written once.
+
+A rule may only use names that stand here, so one name has one meaning in the whole package.
+Names, domains and the wording of refusals are PyTorch's where PyTorch has them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from torch import Tensor
+
+Check = Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One entry of the glossary."""
+
+    name: str
+    meaning: str
+    domain: str  # in words: "must be ..."
+    holds: Check  # in code, for one number
+    complaint: str  # how a refusal begins
+    switch: bool = False  # true or false, so not checked as a number
+    optional: bool = False  # None is allowed and means "off"
+
+
+GLOSSARY: dict[str, Hyperparameter] = {}
+
+
+def define(
+    name: str,
+    meaning: str,
+    domain: str = "any number",
+    holds: Check = lambda x: True,
+    complaint: str | None = None,
+    *,
+    switch: bool = False,
+    optional: bool = False,
+) -> Hyperparameter:
+    """Add a hyperparameter to the glossary, so that rules may use its name.
+
+    Raises:
+        ValueError: the name is taken; one name has one meaning.
+    """
+    if name in GLOSSARY:
+        raise ValueError(
+            f"define({name!r}): this name already means {GLOSSARY[name].meaning!r}. "
+            "Use it in that meaning, or choose another name."
+        )
+    entry = Hyperparameter(
+        name, meaning, domain, holds, complaint or f"Invalid {name} value", switch, optional
+    )
+    GLOSSARY[name] = entry
+    return entry
+
+
+def _not_negative(x: Any) -> bool:
+    return bool(x >= 0)
+
+
+def _positive(x: Any) -> bool:
+    return bool(x > 0)
+
+
+def _below_one(x: Any) -> bool:
+    return bool(0 <= x < 1)
+
+
+define("lr", "the learning rate", "a number >= 0", _not_negative, "Invalid learning rate")
+define("momentum", "how much of the last step is kept", "a number >= 0", _not_negative)
+define("dampening", "how much of the new gradient is held back from the momentum")
+define(
+    "betas",
+    "decay rates of the running averages of the gradient and of its square",
+    "a pair of numbers in [0, 1)",
+    _below_one,
+    "Invalid beta parameter",
+)
+define("eps", "what keeps a denominator from zero", ">= 0", _not_negative, "Invalid epsilon value")
+define("weight_decay", "how strongly parameters are drawn to zero", ">= 0", _not_negative)
+define("max_norm", "the longest gradient let through", "> 0, or None", _positive, optional=True)
+define("clip_value", "the largest entry let through", "> 0, or None", _positive, optional=True)
+define("nesterov", "look ahead along the momentum", "True or False", switch=True)
+define("amsgrad", "never let the second moment shrink", "True or False", switch=True)
+define("maximize", "climb instead of descend", "True or False", switch=True)
+define(
+    "decoupled_weight_decay",
+    "let weight decay act on the parameters, not through the gradient",
+    "True or False",
+    switch=True,
+)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A sentence that points to the name that was probably meant, or lists them all."""
+    names = list(names)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Choose among {', '.join(names)}."
+
+
+def check(call: str, settings: Mapping[str, Any]) -> None:
+    """Refuse the first setting that lies outside its domain; unknown names are left alone.
+
+    Args:
+        call: the name of what was called, for the message.
+        settings: hyperparameters by name, as for one parameter group.
+
+    Raises:
+        ValueError: a value outside its domain, in PyTorch's words.
+        TypeError: a value that is not a number.
+    """
+    for name, value in settings.items():
+        entry = GLOSSARY.get(name)
+        if entry is None or entry.switch or (entry.optional and value is None):
+            continue
+        if name == "betas":
+            _check_pair(call, entry, value)
+        else:
+            _check_number(call, entry, value, entry.complaint)
+
+
+def _check_pair(call: str, entry: Hyperparameter, pair: Any) -> None:
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(f"{call}({entry.name}={pair!r}): {entry.name} must be {entry.domain}.")
+    for index, value in enumerate(pair):
+        _check_number(call, entry, value, f"{entry.complaint} at index {index}", pair)
+
+
+def _check_number(
+    call: str, entry: Hyperparameter, value: Any, complaint: str, written: Any = None
+) -> None:
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise ValueError(
+            f"Tensor {entry.name} must be 1-element; "
+            f"{call} was given one of shape {tuple(value.shape)}."
+        )
+    if not isinstance(value, (Real, Tensor)):
+        raise TypeError(f"{call}({entry.name}={value!r}): {entry.name} must be {entry.domain}.")
+    if not entry.holds(value):
+        shown = value if written is None else written
+        raise ValueError(
+            f"{complaint}: {value}. In {call}({entry.name}={shown}), {entry.name} is "
+            f"{entry.meaning} and must be {entry.domain}."
+        )

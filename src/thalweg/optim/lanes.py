@@ -1,0 +1,226 @@
+"""Which parameters can share a call, and where their state stands.
+
+A lane holds parameters of one group that agree in device, type, step count and layout of memory,
+with their gradients and state in columns. Sorting parameters into lanes costs more than the step of
+a small network, so the lanes are kept, and each step only checks that they still hold: the same
+parameters have a gradient, and everyone's memory, state and count are as they were left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import is_
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.optim.blocks import BLOCK
+from thalweg.optim.rule import Slot
+
+# Tensors below this many elements are joined: a call then costs more than copying them.
+JOIN = 1 << 11
+
+Column = list[Tensor] | None
+
+
+@dataclass
+class Lane:
+    """Parameters that can share a call.
+
+    A column is None where the rule keeps nothing; a slot that is filled for the first time has a
+    target and no source.
+    """
+
+    layout: str  # "contiguous" or "dense": columns are vectors; "any": in the tensors' own shapes
+    t: float | None  # the parameters' common count of steps
+    params: list[Tensor] = field(default_factory=list)
+    gradients: list[Tensor] = field(default_factory=list)
+    sources: list[Column] = field(default_factory=list)  # p and the slots, before the step
+    targets: list[Column] = field(default_factory=list)  # p and the slots, after it
+    owned: list[dict[str, Any]] = field(default_factory=list)  # the parameters' state
+    kept: dict[str, list[Tensor]] = field(default_factory=dict)  # what stands in it, by name
+
+    def settled(self) -> Lane:
+        """The lane with what follows from its columns, once these are complete."""
+        sizes = [p.numel() for p in self.params]
+        self.pointers = self.memory()
+        self.large = [index for index, size in enumerate(sizes) if size >= JOIN]
+        self.clusters = list(_clusters(sizes))
+        return self
+
+    @property
+    def inputs(self) -> list[Column]:
+        """What a formula is given: p, g and the slots."""
+        return [self.sources[0], self.gradients, *self.sources[1:]]
+
+    @property
+    def ready(self) -> bool:
+        """Whether no slot is filled for the first time."""
+        pairs = zip(self.sources, self.targets, strict=True)
+        return all((source is None) == (target is None) for source, target in pairs)
+
+    def memory(self) -> list[int]:
+        """Where everything stands that the columns were made of."""
+        return [x.data_ptr() for xs in (self.params, *self.kept.values()) for x in xs]
+
+    def holds(self, state: Mapping[Any, Any]) -> bool:
+        """Whether nothing has been moved, exchanged or recounted since the last step."""
+        own = self.owned
+        return (
+            all(map(is_, own, map(state.get, self.params)))
+            and all(all(map(is_, xs, [o.get(k) for o in own])) for k, xs in self.kept.items())
+            and self.memory() == self.pointers
+            and all(float(step) == self.t for step in self.kept.get("step", ()))
+            and all(_fits(self.layout, p, p.grad) for p in self.params)
+        )
+
+    def renew(self) -> None:
+        """Take this step's gradients, and count the step."""
+        gradients = [_real(p.grad) for p in self.params]
+        self.gradients = gradients if self.layout == "any" else list(map(_flatten, gradients))
+        if self.t is not None:
+            torch._foreach_add_(self.kept["step"], 1)
+            self.t = float(self.kept["step"][0])
+
+
+class Lanes:
+    """The lanes of one group, kept from step to step.
+
+    Args:
+        slots: the rule's.
+        counts_steps: whether each parameter's steps are counted.
+    """
+
+    def __init__(self, slots: Sequence[Slot], counts_steps: bool) -> None:
+        self.slots, self.counts_steps = slots, counts_steps
+        self.params: list[Tensor] = []
+        self.open: list[Slot | None] = []
+        self.lanes: list[Lane] = []
+
+    def at_step(self, params: list[Tensor], state: Any, group: Mapping[str, Any]) -> list[Lane]:
+        """The lanes for one more step, with its gradients and the count advanced.
+
+        Args:
+            params: the group's parameters that have a gradient.
+            state: the optimizer's; started where it is missing.
+            group: with the rule's hyperparameters.
+        """
+        open_slots = [s if s.is_open(group) else None for s in self.slots]
+        if not self._hold(params, open_slots, state):
+            self.params, self.open = params, open_slots
+            self.lanes = list(self._sort(state, group))
+        for lane in self.lanes:
+            lane.renew()
+        return self.lanes
+
+    def _hold(self, params: list[Tensor], open_slots: list[Slot | None], state: Any) -> bool:
+        return (
+            len(params) == len(self.params)
+            and all(map(is_, params, self.params))
+            and open_slots == self.open
+            and all(lane.ready and lane.holds(state) for lane in self.lanes)
+        )
+
+    def _sort(self, state: Any, group: Mapping[str, Any]) -> Iterator[Lane]:
+        names = [s.name for s in self.open if s] + ["step"] * self.counts_steps
+        lanes: dict[Any, Lane] = {}
+        for p in self.params:
+            own = state[p] if names else {}
+            if self.counts_steps and "step" not in own:
+                own["step"] = _first_count(p, group)
+            sources, targets = self._place(p, own)
+            everything = [x for x in (*sources, *targets, _real(p.grad)) if x is not None]
+            layout, t = _layout(everything), float(own["step"]) if self.counts_steps else None
+            key = (p.device, p.dtype, layout, t, *(x is None for x in sources))
+            lane = lanes.setdefault(key, Lane(layout, t))
+            _append(lane, p, own if names else None, names, sources, targets)
+        return map(Lane.settled, lanes.values())
+
+    def _place(
+        self, p: Tensor, own: dict[str, Any]
+    ) -> tuple[list[Tensor | None], list[Tensor | None]]:
+        """Where p and its state are read and written; state that is missing is started."""
+        sources, targets = [_real(p.detach())], [_real(p.detach())]
+        for s in self.open:
+            fresh = s is not None and s.name not in own
+            if s is not None and fresh:
+                own[s.name] = (s.start or torch.empty_like)(p.detach())
+            sources.append(_real(own[s.name]) if s and (s.start or not fresh) else None)
+            targets.append(_real(own[s.name]) if s else None)
+        return sources, targets
+
+
+def _append(
+    lane: Lane,
+    p: Tensor,
+    own: dict[str, Any] | None,
+    names: list[str],
+    sources: list[Tensor | None],
+    targets: list[Tensor | None],
+) -> None:
+    lane.params.append(p)
+    if own is not None:
+        lane.owned.append(own)
+    for name in names:
+        lane.kept.setdefault(name, []).append((own or {})[name])
+    for columns, tensors in ((lane.sources, sources), (lane.targets, targets)):
+        if not columns:
+            columns.extend(None if x is None else [] for x in tensors)
+        for column, x in zip(columns, tensors, strict=True):
+            if column is not None and x is not None:
+                column.append(x if lane.layout == "any" else _flatten(x))
+
+
+def _first_count(p: Tensor, group: Mapping[str, Any]) -> Tensor:
+    """A count of no steps, kept as PyTorch keeps it."""
+    fused = bool(group.get("fused"))
+    double = torch.get_default_dtype() == torch.float64 and not fused
+    device = p.device if fused or group.get("capturable") else "cpu"
+    return torch.zeros((), dtype=torch.float64 if double else torch.float32, device=device)
+
+
+def _real(x: Any) -> Any:
+    """A complex tensor as pairs of reals, which is how every rule treats it."""
+    return torch.view_as_real(x) if x is not None and x.is_complex() else x
+
+
+def _order(x: Tensor) -> list[int]:
+    return sorted(range(x.dim()), key=x.stride().__getitem__, reverse=True)
+
+
+def _layout(tensors: list[Tensor]) -> str:
+    first = tensors[0]
+    plain = all(type(x) in (Tensor, torch.nn.Parameter) and x.dtype == first.dtype for x in tensors)
+    if plain and all(x.is_contiguous() for x in tensors):
+        return "contiguous"
+    same = plain and all(x.stride() == first.stride() for x in tensors)
+    return "dense" if same and first.permute(_order(first)).is_contiguous() else "any"
+
+
+def _fits(layout: str, p: Tensor, g: Any) -> bool:
+    if layout == "contiguous":
+        return g.dtype is p.dtype and g.is_contiguous()
+    return layout == "any" or (g.dtype is p.dtype and g.stride() == p.stride())
+
+
+def _flatten(x: Tensor) -> Tensor:
+    if x.is_contiguous():
+        return x if x.dim() == 1 else x.view(-1)
+    return x.permute(_order(x)).view(-1)
+
+
+def _clusters(sizes: list[int]) -> Iterator[list[int]]:
+    """Indices of small tensors, gathered until a block is full."""
+    cluster: list[int] = []
+    total = 0
+    for index, size in enumerate(sizes):
+        if 0 < size < JOIN:
+            if total + size > BLOCK:
+                yield cluster
+                cluster, total = [], 0
+            cluster.append(index)
+            total += size
+    if cluster:
+        yield cluster

@@ -1,0 +1,170 @@
+"""Rules in PyTorch's clothes: `torch.optim.Optimizer`s made from a rule.
+
+`optimizer_class("Adam", rule, ...)` gives a class with PyTorch's argument names, order and
+defaults, param groups, hooks, schedulers, `GradScaler` and `state_dict`. Where PyTorch has the same
+optimizer, state dicts pass both ways, and on a CPU a run continued in the other library is the run
+never interrupted, bit for bit (`form="compiled"` excepted). For this the groups carry PyTorch's own
+switches (`foreach`, `fused`, `capturable`) along; what decides here is `form`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from thalweg.optim.engine import Engine
+from thalweg.optim.hyperparameters import check, nearest
+from thalweg.optim.rule import Rule
+
+Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+
+FLAGS: Mapping[str, Any] = {"foreach": None, "differentiable": False, "fused": None}
+
+
+class RuleOptimizer(torch.optim.Optimizer):
+    """An optimizer that follows a rule; made by `optimizer_class`, not by hand.
+
+    Raises:
+        ValueError: a hyperparameter outside its domain, or an unknown form.
+        TypeError: an argument that the rule does not have.
+    """
+
+    rule: ClassVar[Rule]
+    order: ClassVar[tuple[str, ...]]  # hyperparameters that may be given by position
+    standard: ClassVar[Mapping[str, Any]]  # every group's keys with their defaults
+    fixed: ClassVar[Mapping[str, Any]]  # keys that are what this class is
+
+    def __init__(self, params: Params, *args: Any, form: str = "auto", **options: Any) -> None:
+        name = type(self).__name__
+        given = {**_by_position(name, self.order, args, options), **options}
+        for key in given:
+            if key not in self.standard or key in self.fixed:
+                open_keys = [k for k in self.standard if k not in self.fixed]
+                raise TypeError(f"{name}({key}=...): no such argument. {nearest(key, open_keys)}")
+        if given.get("differentiable"):
+            raise ValueError(
+                f"{name}(differentiable=True): steps here are not recorded for autograd. "
+                f"Use torch.optim, or call the rule itself, which is a pure function."
+            )
+        self.engine = Engine(self.rule, form, name)
+        super().__init__(params, {**self.standard, **given})
+
+    @property
+    def form(self) -> str:
+        """How the rule is run; see `thalweg.optim.engine`."""
+        return self.engine.form
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, as in PyTorch; its hyperparameters are checked as the constructor's are."""
+        settings = self.defaults | param_group if isinstance(param_group, dict) else {}
+        hyper = {k: settings[k] for k in self.rule.hyperparameters if k in settings}
+        check(type(self).__name__, hyper)
+        if self.rule.check and hyper:
+            self.rule.check(hyper)
+        super().add_param_group(param_group)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Advance every parameter that has a gradient; returns the closure's loss, if one is given.
+
+        Raises:
+            RuntimeError: a gradient is sparse.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self.engine.step(self.param_groups, self.state)
+        return loss
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "form": self.form}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Called by unpickling and copying, with a form, and by load_state_dict, without one.
+        state = dict(state)
+        form = state.pop("form", None)
+        super().__setstate__(state)
+        if form is not None:
+            self.engine = Engine(self.rule, form, type(self).__name__)
+        for group in self.param_groups:
+            for key, default in self.standard.items():
+                group.setdefault(key, default)
+            group.update(self.fixed)
+        for own in self.state.values():
+            if "step" in own and not isinstance(own["step"], Tensor):  # PyTorch before 1.12
+                own["step"] = torch.tensor(float(own["step"]))
+
+
+def _by_position(
+    name: str, order: Sequence[str], args: Sequence[Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    if len(args) > len(order):
+        raise TypeError(
+            f"{name} takes params and up to {len(order)} arguments by position "
+            f"({', '.join(order)}); got {len(args)}. Name the others."
+        )
+    placed = dict(zip(order, args, strict=False))
+    twice = sorted(placed.keys() & options.keys())
+    if twice:
+        raise TypeError(f"{name}: {twice[0]} is given by position and by name. Give it once.")
+    return placed
+
+
+def optimizer_class(
+    name: str,
+    rule: Rule,
+    order: Sequence[str] = ("lr",),
+    *,
+    flags: Mapping[str, Any] = FLAGS,
+    fixed: Mapping[str, Any] = {},
+    doc: str = "",
+    module: str | None = None,
+    **defaults: Any,
+) -> type[RuleOptimizer]:
+    """Make an optimizer class of a rule.
+
+    Args:
+        name: of the class.
+        rule: its formula, with all wrappers.
+        order: hyperparameters that may be given by position, in order.
+        flags: keys that PyTorch's loader wants in a group and that are carried along.
+        fixed: hyperparameters that make the class what it is and cannot be given.
+        doc: the class's docstring; the rule's own if empty.
+        module: where the class will be found, for pickling; the caller's module if None.
+        defaults: hyperparameters whose default is not the rule's.
+    """
+    settings = {**rule.settings(**defaults), **fixed}
+    caller = inspect.stack()[1].frame.f_globals["__name__"] if module is None else module
+    body = {
+        "rule": rule,
+        "order": tuple(order),
+        "standard": {**settings, **flags},
+        "fixed": dict(fixed),
+        "__doc__": doc or rule.doc,
+        "__module__": caller,
+        "__signature__": _signature(settings, order, {**flags, "form": "auto"}, fixed),
+    }
+    return type(name, (RuleOptimizer,), body)
+
+
+def _signature(
+    settings: Mapping[str, Any],
+    order: Sequence[str],
+    flags: Mapping[str, Any],
+    fixed: Mapping[str, Any],
+) -> inspect.Signature:
+    """What `help` and editors show."""
+    placed, named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    rest = {k: v for k, v in {**settings, **flags}.items() if k not in (*order, *fixed)}
+    return inspect.Signature(
+        [
+            inspect.Parameter("params", placed),
+            *(inspect.Parameter(k, placed, default=settings[k]) for k in order),
+            *(inspect.Parameter(k, named, default=v) for k, v in rest.items()),
+        ]
+    )

@@ -1,0 +1,46 @@
+r"""Adam: adaptive moment estimation.
+
+Idea: give every coordinate its own step. Keep a running average of the gradient and one of its
+square, and divide the first by the root of the second: a coordinate whose gradient keeps its sign
+moves by about lr a step, whatever the gradient's size, and one whose gradient is mostly noise
+moves little.
+
+Formula:
+
+    m <- b1 m + (1 - b1) g                 v <- b2 v + (1 - b2) g^2
+    p <- p - lr m_hat / (sqrt(v_hat) + eps)
+    m_hat = m / (1 - b1^t)                 v_hat = v / (1 - b2^t)
+
+with (b1, b2) = betas and t the parameter's own count of steps. The divisions by 1 - b^t undo the
+start of m and v at zero. With `amsgrad`, v_hat takes the largest v so far.
+
+Why: the step does not depend on the loss's scale, and little on how the coordinates are scaled
+against each other, so that one learning rate fits layers of very different gradients. It is stable
+where the curvature preconditioned by 1 / (sqrt(v_hat) + eps) stays below 38 / lr (b1 = 0.9; Cohen
+et al. 2022).
+
+Convention: PyTorch's, operation by operation, so that a run can pass from one library to the other
+without a bit of difference: eps is added to the root of the corrected v; AMSGrad takes its maximum
+over the uncorrected v and corrects afterwards (Reddi et al. do not correct).
+
+Reference: Kingma & Ba (2015), algorithm 1, in the order of section 2's last paragraph; Reddi, Kale
+& Kumar (2018), algorithm 2; Cohen et al. (2022), arXiv 2207.14484.
+"""
+
+from torch import addcdiv, addcmul, lerp, maximum, sqrt
+
+from thalweg.optim.rule import rule, slot
+
+
+@rule("pointwise", "odd", "loss-scale-invariant")
+def adam(  # type: ignore[no-untyped-def]
+    p, g, m=slot("exp_avg"), v=slot("exp_avg_sq"), v_max=slot("max_exp_avg_sq", when="amsgrad"),
+    *, t, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, amsgrad=False,
+):  # fmt: skip
+    """One step of Adam."""
+    b1, b2 = betas
+    m = lerp(m, g, 1 - b1)  # b1 m + (1 - b1) g
+    v = addcmul(b2 * v, g, g, value=1 - b2)  # b2 v + (1 - b2) g^2
+    v_max = maximum(v_max, v) if amsgrad else None
+    root = sqrt(v_max if amsgrad else v) / (1 - b2**t) ** 0.5  # sqrt(v_hat)
+    return addcdiv(p, m, root + eps, value=-lr / (1 - b1**t)), m, v, v_max
