@@ -16,18 +16,18 @@ the rule. Only the engine writes into tensors; formulas are pure, and `p.grad` i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from thalweg.optim.batch import Batch
-from thalweg.optim.blocks import Advance, in_blocks
+from thalweg.optim.forms.blocks import in_blocks
+from thalweg.optim.forms.compiled import compiled
+from thalweg.optim.forms.joined import joined
+from thalweg.optim.forms.lanes import Lane, Lanes
+from thalweg.optim.forms.whole import each, together
 from thalweg.optim.hyperparameters import nearest
-from thalweg.optim.kernel import compiled
-from thalweg.optim.lanes import Lane, Lanes
-from thalweg.optim.program import Program, record
 from thalweg.optim.rule import Rule
 
 FORMS = ("auto", "each", "together", "blocks", "compiled")
@@ -38,8 +38,6 @@ FORMS = ("auto", "each", "together", "blocks", "compiled")
 COMPILE_PAYS = 8e9
 # Half-precision kernels round differently at the end of a vector, so where it ends must not change.
 CUTTABLE = (torch.float32, torch.float64)
-
-Prepare = Callable[[Program, list[float], list[Tensor]], Advance]
 
 
 class Engine:
@@ -144,62 +142,6 @@ class Engine:
                 stacklevel=2,
             )
             joined(self.rule.formula, lane, hyper, in_blocks)
-
-
-def each(formula: Callable[..., Any], lane: Lane, hyper: dict[str, Any]) -> None:
-    """One parameter after the other."""
-    for index in range(len(lane.params)):
-        inputs = _row(lane.inputs, index)
-        settle(formula(*inputs, **hyper), _row(lane.targets, index), inputs)
-
-
-def together(formula: Callable[..., Any], lane: Lane, hyper: dict[str, Any]) -> None:
-    """All parameters of the lane at once."""
-    batches = [None if column is None else Batch(column) for column in lane.inputs]
-    results = [x and x.tensors for x in formula(*batches, **hyper)]
-    for index in range(len(lane.params)):
-        settle(_row(results, index), _row(lane.targets, index), _row(lane.inputs, index))
-
-
-def settle(
-    values: Sequence[Any], targets: Sequence[Tensor | None], inputs: Sequence[Tensor | None]
-) -> None:
-    """Write results in their places; a result that is itself an input is saved from being lost."""
-    known = {id(x) for x in inputs}
-    kept = [
-        v.clone() if id(v) in known and v is not t and v is not None else v
-        for v, t in zip(values, targets, strict=True)
-    ]
-    for value, target in zip(kept, targets, strict=True):
-        if target is not None and value is not target:
-            target.copy_(value)
-
-
-def joined(
-    formula: Callable[..., Any], lane: Lane, hyper: dict[str, Any], prepare: Prepare
-) -> None:
-    """Advance the lane's vectors: large ones where they stand, small ones joined end to end."""
-    program, numbers, scalars = record(formula, [c is not None for c in lane.inputs], hyper)
-    advance = prepare(program, numbers, scalars)
-    inputs = [column for column in lane.inputs if column is not None]
-    for index in lane.large:
-        advance([column[index] for column in inputs], _row(lane.targets, index))
-    for cluster in lane.clusters:
-        sources = [torch.cat([column[i] for i in cluster]) for column in inputs]
-        targets = [
-            None if t is None else torch.empty_like(sources[0]) if place is None else sources[place]
-            for t, place in zip(lane.targets, program.places, strict=True)
-        ]
-        advance(sources, targets)
-        for result, column in zip(targets, lane.targets, strict=True):
-            if result is not None and column is not None:
-                places = [column[i] for i in cluster]
-                sizes = [x.numel() for x in places]
-                torch._foreach_copy_(places, torch.split(result, sizes))
-
-
-def _row(columns: Sequence[list[Tensor] | None], index: int) -> list[Tensor | None]:
-    return [None if column is None else column[index] for column in columns]
 
 
 def _scalar(x: Any) -> Any:

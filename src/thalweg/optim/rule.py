@@ -29,7 +29,7 @@ from torch import Tensor
 
 from thalweg.optim.hyperparameters import GLOSSARY, nearest
 
-FACTS = ("pointwise", "odd", "loss-scale-invariant", "rotation-equivariant", "matrix")
+FACTS = ("pointwise", "odd", "loss-scale-invariant", "rotation-equivariant")
 
 Formula = Callable[..., Any]
 Start = Callable[[Tensor], Tensor]

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from thalweg.optim.blocks import Advance
-from thalweg.optim.program import Program, fill, write_back
+from thalweg.optim.forms.blocks import Advance
+from thalweg.optim.forms.program import Program, fill, write_back
 
 
 def _clamp(x: Any, min: Any = None, max: Any = None) -> Any:

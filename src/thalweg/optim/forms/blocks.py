@@ -16,7 +16,7 @@ from functools import cache
 import torch
 from torch import Tensor, fx
 
-from thalweg.optim.program import Program, fill, write_back
+from thalweg.optim.forms.program import Program, fill, write_back
 
 # Elements in a block. Measured on two CPU cores with 2 MiB of second-level cache each.
 BLOCK = 1 << 16

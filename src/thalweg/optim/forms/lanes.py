@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.optim.blocks import BLOCK
+from thalweg.optim.forms.blocks import BLOCK
 from thalweg.optim.rule import Slot
 
 # Tensors below this many elements are joined: a call then costs more than copying them.
@@ -150,6 +150,11 @@ class Lanes:
             sources.append(_real(own[s.name]) if s and (s.start or not fresh) else None)
             targets.append(_real(own[s.name]) if s else None)
         return sources, targets
+
+
+def row(columns: Sequence[list[Tensor] | None], index: int) -> list[Tensor | None]:
+    """What the columns hold for one parameter."""
+    return [None if column is None else column[index] for column in columns]
 
 
 def _append(

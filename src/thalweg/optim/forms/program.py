@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx
 
-from thalweg.optim.batch import Operand
+from thalweg.optim.forms.batch import Operand
 
 
 class Pointer(NamedTuple):
