@@ -112,8 +112,8 @@ def test_a_broken_curve_settles_nowhere(name):
 @pytest.mark.parametrize(
     ("values", "logarithmic"),
     [
-        ([1, 99], False),
-        ([1, 100], True),
+        ([1, 31], False),
+        ([1, 32], True),
         ([0.001, None, 0.2], True),
         ([0, 1e6], False),
         ([-1e-9, 1e6], False),
@@ -161,7 +161,7 @@ def test_a_diverging_curve_does_not_flatten_the_other():
 
 
 @pytest.mark.parametrize("low", [1e-30, 1e-7, 0.003, 0.9, 40.0])
-@pytest.mark.parametrize("decades", [2.1, 2.5, 4, 9, 31])
+@pytest.mark.parametrize("decades", [1.6, 2.1, 4, 9, 31])
 def test_ticks_are_few_round_and_inside(low, decades):
     scale = scale_of({AS_IT_IS: Curve([0, 1], [low, low * 10**decades])}, CHANGED)
     marks = ticks(scale)

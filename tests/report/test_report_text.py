@@ -97,6 +97,22 @@ def test_an_obstructed_report_says(samples, words):
     assert words in " ".join(printed(samples["obstructed"]).split())
 
 
+def test_a_summary_that_is_the_reason_is_said_once(samples):
+    data = samples["obstructed"]
+    data["reason"] = data["findings"][0]["summary"]
+    assert printed(data).count("three times the largest") == 1
+
+
+def test_a_long_name_is_folded_and_not_cut(samples):
+    data = samples["obstructed"]
+    data["findings"][0]["verified"]["measure"] = (
+        "accuracy at " + "long_name_of_a_script" * 3 + ".py:55"
+    )
+    text = printed(data)
+    assert "…" not in text
+    assert ".py:55" in text
+
+
 def test_parts_come_in_order(samples):
     text = printed(samples["obstructed"])
     parts = ["OBSTRUCTED", "Proof", "What to change", "Evidence", "Explained by it", "Ruled out"]

@@ -92,6 +92,14 @@ def test_quantities(measurement, text):
     assert wording.quantity(measurement) == text
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(0.03839, "0.038"), (0.0082, "0.0082"), (123.4, "120"), (0, "0"), (1.23e-9, "1.2e−9")],
+)
+def test_an_error_has_two_digits(error, text):
+    assert wording.quantity({"value": 1, "error": error}) == f"1 ± {text}"
+
+
 def test_a_limit_has_the_unit_and_no_error():
     assert wording.quantity({"value": 3, "unit": "s", "limit": 1, "error": 2}, "limit") == "1 s"
 

@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple
 
 POINTS: Final = 400
 SMOOTH_FROM: Final = 60
+# Some thirty times: on a linear scale, the lower half of the decades would look like zero.
+DECADES: Final = 1.5
 
 
 class Curve(NamedTuple):
@@ -108,12 +110,12 @@ def local_median(values: Sequence[float | None], center: int, reach: int) -> flo
     return statistics.median(finite(values[max(0, center - reach) : center + reach + 1]))
 
 
-def spans_decades(values: Iterable[float | None], decades: float = 2) -> bool:
-    """Whether positive values differ by `decades` powers of ten: then a logarithmic scale."""
+def spans_decades(values: Iterable[float | None]) -> bool:
+    """Whether all values are positive and differ by decades: then the scale is logarithmic."""
     present = finite(values)
     if not present or min(present) <= 0:
         return False
-    return math.log10(max(present)) - math.log10(min(present)) >= decades
+    return math.log10(max(present)) - math.log10(min(present)) >= DECADES
 
 
 def is_jagged(curve: Curve) -> bool:

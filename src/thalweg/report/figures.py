@@ -77,7 +77,8 @@ def layered(tables: Mapping[str, Table], scale: Scale) -> Layered:
     """A layer for each table, on the axes, colours and dashes that they share."""
     layers = {"faint": faint, "lines": lines, "crosses": crosses, "hover": hover}
     drawn = [layers[name](rows) for name, rows in tables.items()]
-    x = alt.X("step:Q", title="step", axis=alt.Axis(format="~s", tickCount=5, grid=False))
+    steps = alt.Scale(nice=False, zero=False)
+    x = alt.X("step:Q", title="step", scale=steps, axis=alt.Axis(tickCount=5, grid=False))
     y = alt.Y("value:Q", title=None, axis=value_axis(scale), scale=value_scale(scale))
     roles = {row["run"] for row in tables.get("lines", ())}
     return alt.layer(*drawn).encode(x=x, y=y, color=color(), strokeDash=dash(len(roles)))
@@ -93,7 +94,7 @@ def value_axis(scale: Scale) -> alt.Axis:
     """The value axis: few ticks, at round numbers."""
     if scale.logarithmic:
         return alt.Axis(format="~g", values=ticks(scale))
-    return alt.Axis(format="~g", tickCount=5)
+    return alt.Axis(tickCount=5)
 
 
 def table(name: str) -> alt.Chart:
@@ -167,7 +168,7 @@ def seed_spans() -> alt.Chart:
 
 def seed_axis(column: str) -> alt.X:
     """The axis of the verified measure; it need not hold zero."""
-    axis = alt.Axis(tickCount=5, format="~g")
+    axis = alt.Axis(tickCount=5)
     return alt.X(f"{column}:Q", title=None, scale=alt.Scale(zero=False), axis=axis)
 
 

@@ -21,7 +21,7 @@ class Scale(NamedTuple):
 
 
 def scale_of(curves: Mapping[str, Curve], leading: str) -> Scale:
-    """One scale for all curves; logarithmic when their values span two decades.
+    """One scale for all curves; logarithmic when their values span decades.
 
     Args:
         curves: Curves by name.

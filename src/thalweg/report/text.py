@@ -33,6 +33,7 @@ from thalweg.report.wording import (
     quantity,
     remedy_heading,
     seeds,
+    summary,
     words,
 )
 
@@ -109,6 +110,8 @@ def parts(data: Data, *, ascii_only: bool) -> Iterator[RenderableType]:
     for index, finding in enumerate(data["findings"]):
         if index > 0:
             yield Rule(Text(title(finding["cause"]), "bold"), align="left", style="dim")
+        if summary(data, finding):
+            yield indented(Text(summary(data, finding)))
         yield from finding_parts(finding, data["baseline"], ascii_only)
     if not data["findings"] and data["baseline"]:
         yield from section("The run", run_lines(data["baseline"], ascii_only))
@@ -140,8 +143,7 @@ def verdict(data: Data) -> Panel:
 def finding_parts(
     finding: Data, baseline: Data | None, ascii_only: bool
 ) -> Iterator[RenderableType]:
-    """A finding: its summary, proof, remedy, evidence and symptoms."""
-    yield indented(Text(finding["summary"]))
+    """A finding: its proof, remedy, evidence and symptoms."""
     table = comparison(finding, baseline, ascii_only)
     if table or finding["verified"]:
         content = (table, proof_line(finding["verified"]))
@@ -183,8 +185,8 @@ def comparison(finding: Data, baseline: Data | None, ascii_only: bool) -> Table 
 def two_columns(rows: Sequence[tuple[str, str, str]]) -> Table:
     """A table of things as they are and as they are with the change."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", ratio=None, max_width=24)
-    table.add_column("as it is", style="red", header_style="red", no_wrap=False)
+    table.add_column("", max_width=24, overflow="fold")
+    table.add_column("as it is", style="red", header_style="red")
     table.add_column("with the change", style="green", header_style="green")
     for row in rows:
         table.add_row(*map(Text, row))
@@ -235,7 +237,7 @@ def evidence(measurements: Mapping[str, Data]) -> Table:
     """A table of what was measured."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("measured", "value", "limit"):
-        table.add_column(name, header_style="dim", max_width=22)
+        table.add_column(name, header_style="dim", max_width=22, overflow="fold")
     table.add_column("", ratio=1)
     for name, measurement in measurements.items():
         limit = "" if measurement.get("limit") is None else quantity(measurement, "limit")
@@ -252,7 +254,7 @@ def symptom(data: Data) -> Text:
 def ruled_out(items: Sequence[Data]) -> Table:
     """Which causes were cleared, and by what."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(max_width=26)
+    table.add_column(max_width=26, overflow="fold")
     table.add_column(ratio=1)
     for item in items:
         table.add_row(Text(title(item["cause"])), Text(item["why"], "dim"))

@@ -61,6 +61,11 @@ def numeral(value: float) -> str:
     return text.replace("-", "−")
 
 
+def uncertainty(value: float) -> str:
+    """An error with two significant digits: more would be an error of its own."""
+    return numeral(float(f"{value:.2g}"))
+
+
 def listed(values: Sequence[Any], most: int = 8) -> str:
     """The first items of a list, and how many more there are."""
     shown = ", ".join(number(value) for value in values[:most])
@@ -76,7 +81,7 @@ def quantity(measurement: Mapping[str, Any], key: str = "value") -> str:
     """A value or limit of a measurement with its unit; the value with its error."""
     text = number(measurement[key])
     if key == "value" and measurement.get("error") is not None:
-        text += f" ± {number(measurement['error'])}"
+        text += f" ± {uncertainty(measurement['error'])}"
     unit = measurement.get("unit", "")
     return f"{text} {unit}" if unit else text
 
@@ -118,6 +123,11 @@ def ending(trial: Mapping[str, Any]) -> str:
     return f"{text}: {trial['reason']}" if trial["reason"] else text
 
 
+def summary(data: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
+    """The finding's sentence; empty when it is the reason of the verdict, which stands above it."""
+    return "" if finding["summary"] == data["reason"] else finding["summary"]
+
+
 def seeds(values: Iterable[int]) -> str:
     """`seed 0`, `seeds 0, 1, 2`."""
     texts = [str(value) for value in values]
@@ -128,7 +138,7 @@ def gain(verified: Mapping[str, Any]) -> str:
     """`gain +0.836 ± 0.004 over seeds 0, 1, 2. `; empty when it is not a finite number."""
     if verified["gain"] is None:
         return ""
-    error = "" if verified["error"] is None else f" ± {number(verified['error'])}"
+    error = "" if verified["error"] is None else f" ± {uncertainty(verified['error'])}"
     return f"gain {signed(verified['gain'])}{error} over {seeds(verified['seeds'])}. "
 
 
