@@ -1,38 +1,39 @@
-"""Findings and what was ruled out, as a report carries them."""
+"""The report of an examination as plain data (schema 1): findings, and what was ruled out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import platform
+import time
+from importlib.metadata import version
+from typing import Any
 
+from thalweg.doctor.examination import Examination
 from thalweg.doctor.ranking import Candidate
 from thalweg.doctor.runs import Run
 from thalweg.doctor.verification import Verification
 
-if TYPE_CHECKING:
-    from thalweg.doctor.diagnosis import Doctor
 
-
-def findings(doctor: Doctor) -> list[dict[str, Any]]:
+def findings(examined: Examination) -> list[dict[str, Any]]:
     """The proved causes, each with its proof; what else the evidence raised is folded under it."""
-    return [_finding(doctor, candidate, checked) for candidate, checked in doctor.proved]
+    return [_finding(examined, candidate, checked) for candidate, checked in examined.proved]
 
 
-def _finding(doctor: Doctor, candidate: Candidate, checked: Verification) -> dict[str, Any]:
+def _finding(examined: Examination, candidate: Candidate, checked: Verification) -> dict[str, Any]:
     suspicion = candidate.suspicion
     changed = candidate.run.interventions if candidate.run else ()
-    others = [one for one in doctor.candidates if one is not candidate and _is_symptom(one)]
+    others = [one for one in examined.candidates if one is not candidate and _is_symptom(one)]
     return {
         "cause": suspicion.cause,
         "confidence": round(min(0.99, 0.5 + 0.5 * candidate.worth), 2),
         "summary": suspicion.summary,
         "evidence": dict(suspicion.evidence),
-        "trials": [_trial(doctor, candidate.run, candidate.share)] if candidate.run else [],
+        "trials": [_trial(examined, candidate.run, candidate.share)] if candidate.run else [],
         "remedy": {
             "interventions": [one.as_data() for one in changed],
             "says": " ".join(one.says() for one in changed),
             "edit": "\n".join(line for one in changed if (line := one.edit())),
         },
-        "verified": checked.as_data(measure_name(doctor)),
+        "verified": checked.as_data(measure_name(examined)),
         "symptoms": [
             {
                 "cause": one.suspicion.cause,
@@ -49,34 +50,78 @@ def _is_symptom(candidate: Candidate) -> bool:
     return candidate.suspicion.strength >= 0.5 or candidate.helped
 
 
-def ruled_out(doctor: Doctor) -> list[dict[str, Any]]:
+def ruled_out(examined: Examination) -> list[dict[str, Any]]:
     """Suspicions whose trial did not help, or whose remedy did not hold."""
-    failed = {id(one): checked for one, checked in doctor.failed}
-    named = {id(one) for one, _ in doctor.proved}
+    failed = {id(one): checked for one, checked in examined.failed}
+    named = {id(one) for one, _ in examined.proved}
     return [
         {
             "cause": one.suspicion.cause,
-            "why": _why(doctor, one, failed.get(id(one))),
-            "trial": _trial(doctor, one.run, one.share),
+            "why": _why(examined, one, failed.get(id(one))),
+            "trial": _trial(examined, one.run, one.share),
         }
-        for one in doctor.candidates
+        for one in examined.candidates
         if one.run is not None and id(one) not in named and (not one.helped or id(one) in failed)
     ]
 
 
-def _why(doctor: Doctor, candidate: Candidate, checked: Verification | None) -> str:
-    assert candidate.run is not None  # noqa: S101  (narrowing; ruled_out lists only those with a run)
+def _why(examined: Examination, candidate: Candidate, checked: Verification | None) -> str:
+    if candidate.run is None:
+        return "It was not tried."
     if checked is not None:
-        return f"With {candidate.run.name}: {checked.says(measure_name(doctor))}"
+        return f"With {candidate.run.name}: {checked.says(measure_name(examined))}"
     if candidate.run.outcome.ended in ("crashed", "killed", "interrupted"):
         return f"The trial ({candidate.run.name}) did not end: {candidate.run.outcome.reason}"
     return f"{candidate.run.name[:1].upper()}{candidate.run.name[1:]} does not remove the harm."
 
 
-def _trial(doctor: Doctor, run: Run, share: float) -> dict[str, Any]:
-    return run.as_data(doctor.measure, share, doctor.seen.main if doctor.seen else 0)
+def _trial(examined: Examination, run: Run, share: float) -> dict[str, Any]:
+    return run.as_data(examined.measure, share, examined.seen.main if examined.seen else 0)
 
 
-def measure_name(doctor: Doctor) -> str:
+def measure_name(examined: Examination) -> str:
     """What the runs are compared by."""
-    return f"{doctor.measure[1]} at {doctor.measure[0]}" if doctor.measure else "training loss"
+    return (
+        f"{examined.measure[1]} at {examined.measure[0]}" if examined.measure else "training loss"
+    )
+
+
+def report(examined: Examination) -> dict[str, Any]:
+    """The whole report as plain data, schema 1."""
+    verdict, reason = examined.verdict()
+    base = examined.base
+    main = examined.seen.main if examined.seen else 0
+    steps = max((row["step"] + 1 for row in base.recording.steps), default=0) if base else 0
+    return {
+        "schema": 1,
+        "thalweg": version("thalweg"),
+        "script": {
+            "path": str(examined.script),
+            "arguments": list(examined.arguments),
+            "steps": steps,
+            "seconds": base.outcome.seconds if base else 0.0,
+            "finished": bool(base and base.outcome.ended == "finished"),
+        },
+        "verdict": verdict,
+        "reason": reason,
+        "findings": findings(examined),
+        "ruled_out": ruled_out(examined),
+        "trials": [
+            run.as_data(examined.measure, None, main) for run in examined.bench.runs.values()
+        ],
+        "baseline": base.as_data(examined.measure, None, main) if base else None,
+        "budget": {
+            "seconds": time.monotonic() - examined.began,
+            "limit": examined.budget,
+            "plain_seconds": examined.plain_seconds,
+            "trials": examined.bench.planned,
+            "interrupted": examined.interrupted,
+            "trouble": examined.trouble,
+        },
+        "environment": {
+            "python": platform.python_version(),
+            "torch": version("torch"),
+            "platform": platform.platform(),
+            "device": base.recording.summary.get("device", "cpu") if base else "cpu",
+        },
+    }

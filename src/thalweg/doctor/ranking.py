@@ -52,10 +52,20 @@ def rank(
         fit = compare_fit and suspicion.fits
         found = _candidate(suspicion, tried, start, ends, best, fit)
         others = [ends[n] for n in map(name_of, suspicion.unless) if n in ends]
-        if found.helped and any(share(start, one, ends[found.run.name]) > EXPLAINED for one in others):
-            found = Candidate(suspicion, found.run, found.share, False)
-        candidates.append(found)
+        candidates.append(_unless_explained(found, others, start, ends))
     return sorted(candidates, key=lambda one: -one.worth)
+
+
+def _unless_explained(
+    found: Candidate, others: Sequence[Standing], start: Standing, ends: Mapping[str, Standing]
+) -> Candidate:
+    """The candidate, fallen if one of the others removes most of the harm that it removes."""
+    if found.run is None or not found.helped:
+        return found
+    own = ends[found.run.name]
+    if not any(share(start, one, own) > EXPLAINED for one in others):
+        return found
+    return Candidate(found.suspicion, found.run, found.share, False)
 
 
 def _candidate(

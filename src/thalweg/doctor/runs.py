@@ -57,7 +57,7 @@ def measure_data(recording: Recording, measure: tuple[str, str], found: Standing
 
 
 def _thin(losses: Sequence[float]) -> dict[str, Any]:
-    """A curve with at most 400 points: means over stretches, so that no leap is left out by luck."""
+    """A curve of at most 400 points: means over stretches, so that no leap is lost by luck."""
     stretch = max(1, math.ceil(len(losses) / POINTS_OF_A_CURVE))
     steps = list(range(0, len(losses), stretch))
     means = [_mean(losses[at : at + stretch]) for at in steps]
@@ -66,6 +66,15 @@ def _thin(losses: Sequence[float]) -> dict[str, Any]:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A run to be made: its name, what it changes, and the number of its random stream."""
+
+    name: str
+    interventions: tuple[Intervention, ...] = ()
+    seed: int = 0
 
 
 @dataclass
@@ -90,40 +99,36 @@ class Bench:
 
     def base(self, max_seconds: float) -> Run:
         """The script as it is, recorded in full."""
-        trial = self._trial("as it is", (), 0, max_seconds, full=True)
-        return self._run([trial], [("as it is", (), 0)], "Watching the script as it is")[0]
+        wanted = Wanted("as it is")
+        trial = self._trial(wanted, max_seconds, full=True)
+        return self._run([trial], [wanted], "Watching the script as it is")[0]
 
-    def make(
-        self, wanted: Sequence[tuple[str, tuple[Intervention, ...], int]], why: str
-    ) -> list[Run]:
-        """The runs of these (name, interventions, seed), in order; new ones are made together."""
-        new = [one for one in wanted if (one[0], one[2]) not in self.runs]
-        new = list({(one[0], one[2]): one for one in new}.values())
+    def make(self, wanted: Sequence[Wanted], why: str) -> list[Run]:
+        """These runs, in order; those that have not been made before are made together."""
+        new = [one for one in wanted if (one.name, one.seed) not in self.runs]
+        new = list({(one.name, one.seed): one for one in new}.values())
         if new:
-            trials = [self._trial(*one, self.max_seconds) for one in new]
+            trials = [self._trial(one, self.max_seconds) for one in new]
             for run in self._run(trials, new, why):
                 self.runs[run.name, run.seed] = run
-        return [self.runs[one[0], one[2]] for one in wanted]
+        return [self.runs[one.name, one.seed] for one in wanted]
 
     @property
     def seconds_left(self) -> float:
         """Until the deadline."""
         return self.deadline - time.monotonic()
 
-    def _trial(
-        self, name: str, interventions: tuple[Intervention, ...], seed: int, max_seconds: float,
-        full: bool = False,
-    ) -> Trial:  # fmt: skip
-        what = [one.as_data() for one in interventions]
+    def _trial(self, wanted: Wanted, max_seconds: float, full: bool = False) -> Trial:
+        what = [one.as_data() for one in wanted.interventions]
         return self.runner.trial(
-            name,
+            wanted.name,
             instruments=({"make": RECORD, "interventions": what, "full": full},),
-            seed_shift=self.seed + seed,
+            seed_shift=self.seed + wanted.seed,
             max_steps=self.max_steps,
             max_seconds=max_seconds,
         )
 
-    def _run(self, trials: Sequence[Trial], wanted: Sequence[Any], why: str) -> list[Run]:
+    def _run(self, trials: Sequence[Trial], wanted: Sequence[Wanted], why: str) -> list[Run]:
         done = self.planned
         self.planned += len(trials)
 
@@ -132,8 +137,8 @@ class Bench:
 
         outcomes = self.runner.run(trials, tell, self.deadline)
         return [
-            Run(name, interventions, seed, outcome, Recording.read(outcome.folder))
-            for (name, interventions, seed), outcome in zip(wanted, outcomes, strict=True)
+            Run(one.name, one.interventions, one.seed, outcome, Recording.read(outcome.folder))
+            for one, outcome in zip(wanted, outcomes, strict=True)
         ]
 
 

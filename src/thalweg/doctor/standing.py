@@ -2,8 +2,8 @@
 
 A run is judged by the script's own last evaluation where it makes one (see ``Recording.measure``),
 else by its training loss. Better means: three points of an accuracy, a tenth of an error, three
-tenths of a training loss that nothing but itself speaks for; and for the first, single comparison
-a third more than that, since it is one seed.
+tenths of a training loss that nothing but itself speaks for; and for the first, single comparison a
+third more than that, since it is one seed.
 """
 
 from __future__ import annotations
@@ -77,13 +77,15 @@ def better(base: Standing, other: Standing) -> bool:
 
 def fits_better(base: Standing, other: Standing) -> bool:
     """Whether the other fits its training data at least as well."""
-    return other.loss <= base.loss + 0.02 * abs(base.loss) if math.isfinite(base.loss) else (
-        math.isfinite(other.loss)
+    return (
+        other.loss <= base.loss + 0.02 * abs(base.loss)
+        if math.isfinite(base.loss)
+        else (math.isfinite(other.loss))
     )
 
 
 def share(base: Standing, other: Standing, best: Standing) -> float:
-    """The part of the harm that the other removes: 0 as the base, 1 as the best run that was seen."""
+    """The part of the harm that the other removes: 0 as the base, 1 as the best run seen."""
     won, possible = gain(base, other), gain(base, best)
     if math.isinf(won) and math.isinf(possible):
         return _closeness(other, best)
@@ -93,7 +95,7 @@ def share(base: Standing, other: Standing, best: Standing) -> float:
 
 
 def _closeness(other: Standing, best: Standing) -> float:
-    """Where the base gave nothing finite: 1 within a tenth of the best, falling with the distance."""
+    """Where the base gave nothing finite: 1 within a tenth of the best, less with the distance."""
     if other.value is None or best.value is None:
         return 0.0
     distance = abs(other.value - best.value) / max(abs(best.value), 1e-12)

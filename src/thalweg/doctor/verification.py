@@ -58,7 +58,9 @@ class Verification:
         """One sentence."""
         before, after = _mean(self.before), _mean(self.after)
         word = "holds" if self.held else "does not hold"
-        return f"{measure}: {before} before, {after} after, over {len(self.seeds)} seeds; it {word}."
+        return (
+            f"{measure}: {before} before, {after} after, over {len(self.seeds)} seeds; it {word}."
+        )
 
 
 def standard_error(gains: Sequence[float]) -> float:

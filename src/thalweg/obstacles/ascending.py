@@ -1,12 +1,12 @@
 """The update goes up what it should go down.
 
 What it is
-    A log-likelihood that is minimized, a reward with the wrong sign, ``maximize=True`` on a loss: the
-    optimizer does its work, in the wrong direction.
+    A log-likelihood that is minimized, a reward with the wrong sign, ``maximize=True`` on a loss:
+    the optimizer does its work, in the wrong direction.
 
 How it is measured
-    Losses of the field are bounded below, most of them by zero. A loss that is or becomes negative and
-    goes on falling without slowing down, or one that rises steadily while each step follows its
+    Losses of the field are bounded below, most of them by zero. A loss that is or becomes negative
+    and goes on falling without slowing down, or one that rises steadily while each step follows its
     gradient, raises the suspicion.
 
 When not to trust it
@@ -46,7 +46,7 @@ def judge(seen: Evidence) -> Suspicion | None:
         "The loss rises, as maximize=True asks." if rises else
         f"The loss falls from {first:.3g} to {last:.3g} and on, with nothing to stop it.",
         {"loss": shown([first, last], "at the start and at the end"),
-         "speed": shown(_speed(seen), "fall of the second half over that of the first", "times", 0.5)},
+         "speed": shown(_speed(seen), "fall of the second half over the first's", "times", 0.5)},
         [(OtherSign(),)],
         fits=False,
     )  # fmt: skip

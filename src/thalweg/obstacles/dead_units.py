@@ -7,19 +7,20 @@ What it is
 
 How it is measured
     The share of hidden units whose output does not vary over the batch, by layer, before the first
-    update and at the last step in full. Above one half in some layer counts. Output layers never do.
+    update and at the last step in full. Above one half in some layer counts. Output layers never
+    do.
 
 When not to trust it
-    A batch of a few examples makes rare features look dead; the share over a batch is an upper bound.
-    Units that die in the course of training are usually killed by the learning rate: that is
+    A batch of a few examples makes rare features look dead; the share over a batch is an upper
+    bound. Units that die in the course of training are usually killed by the learning rate: that is
     suspected by itself, and wins if a smaller rate alone removes the harm.
 
 How it is proved
     Another initialization, or an activation that leaks, removes the harm.
 
 References
-    Maas, Hannun & Ng, Rectifier nonlinearities improve neural network acoustic models (2013);
-    Lu et al., Dying ReLU and initialization (2019).
+    Maas, Hannun & Ng, Rectifier nonlinearities improve neural network acoustic models (2013); Lu et
+    al., Dying ReLU and initialization (2019).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ MANY = 0.5
 
 
 def judge(seen: Evidence) -> Suspicion | None:
-    """Suspected when more than half of some hidden layer is constant, at the start or at the end."""
+    """Suspected when more than half of a hidden layer is constant, at the start or at the end."""
     if not seen.samples or any(one.get("twins", 0) > 0.99 for one in seen.layers()[:-1]):
         return None
     start, end = _worst(seen, seen.first), _worst(seen, seen.samples[-1])
@@ -48,7 +49,9 @@ def judge(seen: Evidence) -> Suspicion | None:
         f"{max(start, end):.0%} of a hidden layer's units give the same output for every input"
         + (" from the start." if at_once else " at the end; they were alive at the start."),
         {
-            "dead_at_start": shown(start, "share of constant units in the worst layer", "share", MANY),
+            "dead_at_start": shown(
+                start, "share of constant units in the worst layer", "share", MANY
+            ),
             "dead_at_end": shown(end, "the same at the last step in full", "share", MANY),
         },
         proofs,

@@ -66,7 +66,10 @@ class Evidence:
     @property
     def diverged(self) -> bool:
         """Whether the loss stopped being finite, or ended far above where it began."""
-        return not math.isfinite(self.final_loss) or self.final_loss > 2 * abs(self.initial_loss) + 1e-12
+        return (
+            not math.isfinite(self.final_loss)
+            or self.final_loss > 2 * abs(self.initial_loss) + 1e-12
+        )
 
     @cached_property
     def optimizer(self) -> Row:
@@ -77,7 +80,9 @@ class Evidence:
     @property
     def rate(self) -> float:
         """The learning rate of the first step."""
-        return next((row["rate"] for row in self.recording.steps if row["optimizer"] == self.main), 0.0)
+        return next(
+            (row["rate"] for row in self.recording.steps if row["optimizer"] == self.main), 0.0
+        )
 
     def setting(self, name: str, default: Any = None) -> Any:
         """A setting of the main optimizer."""
@@ -86,7 +91,9 @@ class Evidence:
     def probes(self, name: str) -> list[tuple[int, Any]]:
         """What a probe found, by step."""
         return [
-            (one["step"], one["probes"][name]) for one in self.samples if name in one.get("probes", {})
+            (one["step"], one["probes"][name])
+            for one in self.samples
+            if name in one.get("probes", {})
         ]
 
     def layers(self, sample: Row | None = None) -> list[Row]:

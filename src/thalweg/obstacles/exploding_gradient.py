@@ -6,16 +6,17 @@ What it is
     throws the parameters away; the loss leaps or stops being finite.
 
 How it is measured
-    The norm of the whole gradient at the steps in full: the largest over the median, how it grows over
-    the first steps, and whether loss or gradient stops being finite.
+    The norm of the whole gradient at the steps in full: the largest over the median, how it grows
+    over the first steps, and whether loss or gradient stops being finite.
 
 When not to trust it
     A learning rate that is too high also makes gradients grow; a smaller rate then removes the harm
     and is the better name. Clipping shortens steps and can help for that reason alone.
 
 How it is proved
-    Clipping the gradient at its usual size removes the harm; so does an initialization that keeps the
-    variance, where the scale was wrong from the start, or normalization after each hidden layer.
+    Clipping the gradient at its usual size removes the harm; so does an initialization that keeps
+    the variance, where the scale was wrong from the start, or normalization after each hidden
+    layer.
 
 References
     Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks (2013).

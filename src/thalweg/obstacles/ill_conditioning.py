@@ -1,13 +1,15 @@
 """Curvature differs by orders of magnitude between directions, so no single rate suits all.
 
 What it is
-    Plain descent needs a rate below 2/lambda_max, and then a direction of curvature lambda takes about
-    lambda_max/lambda steps. With a condition number of a million the flat directions never move.
+    Plain descent needs a rate below 2/lambda_max, and then a direction of curvature lambda takes
+    about lambda_max/lambda steps. With a condition number of a million the flat directions never
+    move.
 
 How it is measured
-    The learning rate times the largest eigenvalue of the Hessian says whether the rate can be raised
-    (near 2 it cannot). The covariance of what enters says how far the curvature of a first layer is
-    spread. That a larger rate does not help while rescaling or an adaptive method does is the rest.
+    The learning rate times the largest eigenvalue of the Hessian says whether the rate can be
+    raised (near 2 it cannot). The covariance of what enters says how far the curvature of a first
+    layer is spread. That a larger rate does not help while rescaling or an adaptive method does is
+    the rest.
 
 When not to trust it
     The extreme eigenvalues are those of one batch. An adaptive method can help for other reasons
@@ -54,10 +56,10 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         strength,
-        f"The second moments of the inputs reach {covariance:.1g} times their median, and the learning rate "
-        f"stands at {reach:.2g} of its limit.",
+        f"The second moments of the inputs reach {covariance:.1g} times their first decile, and the "
+        f"learning rate stands at {reach:.2g} of its limit.",
         {
-            "input_condition": shown(covariance, "largest over median eigenvalue of the inputs' second moments", "",
+            "input_condition": shown(covariance, "largest second moment of the inputs over the first decile", "",
                                      WIDE),
             "reach": shown(reach, "learning rate x largest eigenvalue / 2", "", 1.0),
         },
@@ -72,9 +74,10 @@ def _reach(seen: Evidence) -> float:
 
 
 def _covariance(seen: Evidence) -> float:
-    """The largest ratio of largest to median second moment (over the non-null space) of an entrance.
+    """The largest ratio of an entrance's largest second moment to its first decile.
 
-    The median, since a few features that hardly ever vary stretch the whole spectrum and harm nobody.
+    The decile over the numerically non-null space, not the smallest one: a few directions that
+    hardly ever vary stretch the whole spectrum and harm nobody.
     """
     largest = 1.0
     for key, matrix in seen.recording.moments.items():
@@ -82,5 +85,5 @@ def _covariance(seen: Evidence) -> float:
             values = np.linalg.eigvalsh(matrix)
             kept = values[values > values[-1] * 1e-12]
             if kept.size and math.isfinite(values[-1]):
-                largest = max(largest, float(kept[-1] / np.median(kept)))
+                largest = max(largest, float(kept[-1] / np.quantile(kept, 0.1)))
     return largest

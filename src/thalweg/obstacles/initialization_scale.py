@@ -7,8 +7,8 @@ What it is
 
 How it is measured
     For every layer the gain, rms(weights) x sqrt(fan in), before the first update: 1.4 for He's
-    scheme, 1 for LeCun's, 0.58 for PyTorch's default. Together with the scale of what the last layer
-    gives over what enters. The reference range of a gain is 0.3 to 2.5.
+    scheme, 1 for LeCun's, 0.58 for PyTorch's default. Together with the scale of what the last
+    layer gives over what enters. The reference range of a gain is 0.3 to 2.5.
 
 When not to trust it
     Normalization layers make the scale immaterial; a deliberately small last layer is harmless.
@@ -57,7 +57,13 @@ def judge(seen: Evidence) -> Suspicion | None:
         f"The weights start too {size}: a gain of {middle:.2g} a layer, "
         f"{through:.1g} through {len(gains)} layers."
     )
-    return Suspicion(CODE, strength, summary, evidence, [(Initialization(seen.scheme),), (Initialization("torch"),)])
+    return Suspicion(
+        CODE,
+        strength,
+        summary,
+        evidence,
+        [(Initialization(seen.scheme),), (Initialization("torch"),)],
+    )
 
 
 def _geometric_mean(gains: list[float]) -> float:

@@ -1,21 +1,21 @@
 """Steps overshoot.
 
 What it is
-    On a quadratic of largest curvature lambda, descent with a rate above 2/lambda moves away from the
-    minimum; with momentum b the limit is (2 + 2b)/lambda, and an adaptive method has its own on the
-    preconditioned Hessian. Far above it the loss rises, swings or leaves the numbers.
+    On a quadratic of largest curvature lambda, descent with a rate above 2/lambda moves away from
+    the minimum; with momentum b the limit is (2 + 2b)/lambda, and an adaptive method has its own on
+    the preconditioned Hessian. Far above it the loss rises, swings or leaves the numbers.
 
 How it is measured
     The critical rate along the actual update, at the steps in full: the factor on the step at which
-    the loss of the same batch rises above where it was. A factor below 1 means that the step taken has
-    raised its own loss. Beside it the largest eigenvalue of the step's Hessian against the limit of
-    plain descent, and how the loss moved over the run.
+    the loss of the same batch rises above where it was. A factor below 1 means that the step taken
+    has raised its own loss. Beside it the largest eigenvalue of the step's Hessian against the
+    limit of plain descent, and how the loss moved over the run.
 
 When not to trust it
-    At the edge of stability factors near 1 are normal and no fault; momentum may raise the loss of one
-    batch for a while; a noisy batch overstates its own curvature. The evidence therefore only ranks
-    the suspicion, and a smaller rate must fit the training data better, not only generalize better
-    (that would be early stopping).
+    At the edge of stability factors near 1 are normal and no fault; momentum may raise the loss of
+    one batch for a while; a noisy batch overstates its own curvature. The evidence therefore only
+    ranks the suspicion, and a smaller rate must fit the training data better, not only generalize
+    better (that would be early stopping).
 
 How it is proved
     A rate of a tenth or a hundredth removes the harm.
@@ -44,9 +44,13 @@ def judge(seen: Evidence) -> Suspicion | None:
     below = [one for one in scales if one is not None and one < 1]
     share = len(below) / len(scales) if scales else 0.0
     left = _left(seen)
-    strength = 0.85 if share >= 0.3 and left > 0.3 else 0.75 if share >= 0.3 or seen.diverged else 0.4
+    strength = (
+        0.85 if share >= 0.3 and left > 0.3 else 0.75 if share >= 0.3 or seen.diverged else 0.4
+    )
     evidence = {
-        "overshooting": shown(share, "share of examined steps that raised their own loss", "share", 0.3),
+        "overshooting": shown(
+            share, "share of examined steps that raised their own loss", "share", 0.3
+        ),
         "loss_left": shown(left, "final loss over initial loss", "times"),
     }
     curvature = [found for _, found in seen.probes("curvature")]

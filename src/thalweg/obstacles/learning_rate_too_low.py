@@ -6,8 +6,8 @@ What it is
 
 How it is measured
     The critical rate along the actual update: how many times longer the step could have been before
-    the loss of its own batch rises. The median over the steps in full of a run that is still falling,
-    and the rate at the end over the rate at the start.
+    the loss of its own batch rises. The median over the steps in full of a run that is still
+    falling, and the rate at the end over the rate at the start.
 
 When not to trust it
     Small steps are right at the end of a schedule, near a minimum, and for noisy batches, whose own
@@ -68,4 +68,4 @@ def _decay(seen: Evidence) -> float:
     rates = [row["rate"] for row in seen.recording.steps if row["optimizer"] == seen.main]
     if not rates or max(rates) == 0 or not math.isfinite(max(rates)):
         return 1.0
-    return statistics.median(rates) / max(rates)
+    return float(statistics.median(rates)) / float(max(rates))

@@ -3,21 +3,21 @@
 What it is
     The loss expects something else than it is given: probabilities where it applies softmax itself
     (the gradient is flattened and the loss cannot fall below a floor), raw outputs where it expects
-    log-probabilities (unbounded below), a column of outputs against a row of targets (each output is
-    pulled to every target, so all go to their mean).
+    log-probabilities (unbounded below), a column of outputs against a row of targets (each output
+    is pulled to every target, so all go to their mean).
 
 How it is measured
-    The tape shows the call that made the outputs, the loss function, and the shapes that met: softmax
-    before ``cross_entropy``, a sigmoid before ``binary_cross_entropy_with_logits``, rows given to
-    ``nll_loss`` whose exponentials do not sum to one, shapes that broadcast to more elements than
-    either has. Exact.
+    The tape shows the call that made the outputs, the loss function, and the shapes that met:
+    softmax before ``cross_entropy``, a sigmoid before ``binary_cross_entropy_with_logits``, rows
+    given to ``nll_loss`` whose exponentials do not sum to one, shapes that broadcast to more
+    elements than either has. Exact.
 
 When not to trust it
     Where a difference by hand broadcasts on purpose (pairwise distances), only the trial tells.
 
 How it is proved
-    Computing the one reading that outputs and targets allow removes the harm. A loss of another scale
-    is not compared; the script's own evaluation is, or the share of the loss that is left.
+    Computing the one reading that outputs and targets allow removes the harm. A loss of another
+    scale is not compared; the script's own evaluation is, or the share of the loss that is left.
 
 References
     Goodfellow, Bengio & Courville, Deep Learning (2016), section 6.2.2.
@@ -53,7 +53,7 @@ def judge(seen: Evidence) -> Suspicion | None:
         "loss": shown(end["kind"], f"its outputs were made by {end['made_by'] or 'another call'}"),
         "shapes": shown(list(shapes), "of the outputs and of the targets"),
     }
-    return Suspicion(CODE, 0.97, summary, evidence, [(LossWiring(reading),)])
+    return Suspicion(CODE, 0.97, summary, evidence, [(LossWiring(reading),)], fits=False)
 
 
 def _reading(end: dict[str, Any]) -> tuple[str, str] | None:
@@ -62,7 +62,10 @@ def _reading(end: dict[str, Any]) -> tuple[str, str] | None:
         return "logits", f"{made_by} is applied twice: {kind} applies {TWICE[kind][1]} itself."
     is_log = outputs.get("rows_are_log_probabilities", True)
     if kind == "nll_loss" and not is_log:
-        return "log-probabilities", "nll_loss expects log-probabilities and is given something else."
+        return (
+            "log-probabilities",
+            "nll_loss expects log-probabilities and is given something else.",
+        )
     if end.get("broadcast"):
         shapes = f"{tuple(outputs['shape'])} against {tuple(end['targets']['shape'])}"
         return "same-shape", f"Outputs and targets broadcast ({shapes}): each meets every other."

@@ -5,11 +5,12 @@ What it is
     training stands still while its gradients are fine. float16 has 11, and overflows at 65504.
 
 How it is measured
-    Among parameters of half precision: the share of entries that an update leaves bit for bit as they
-    were although their gradient is not zero, at the steps in full.
+    Among parameters of half precision: the share of entries that an update leaves bit for bit as
+    they were although their gradient is not zero, at the steps in full.
 
 When not to trust it
-    Autocast over float32 parameters is not concerned. At the end of a schedule small updates are meant.
+    Autocast over float32 parameters is not concerned. At the end of a schedule small updates are
+    meant.
 
 How it is proved
     The same optimizer on float32 copies of the parameters removes the harm.
@@ -36,7 +37,9 @@ def judge(seen: Evidence) -> Suspicion | None:
         max(0.0, one["unchanged"] - one["zeros"])
         for sample in seen.samples
         for one in sample["parameters"]
-        if one["dtype"] in ("bfloat16", "float16") and "unchanged" in one and one["zeros"] is not None
+        if one["dtype"] in ("bfloat16", "float16")
+        and "unchanged" in one
+        and one["zeros"] is not None
     ]
     if not lost or statistics.fmean(lost) < MOST:
         return None
@@ -45,6 +48,10 @@ def judge(seen: Evidence) -> Suspicion | None:
         CODE,
         0.95,
         f"{share:.0%} of the updates of half-precision parameters round to no change at all.",
-        {"lost": shown(share, "entries with a gradient that an update left unchanged", "share", MOST)},
+        {
+            "lost": shown(
+                share, "entries with a gradient that an update left unchanged", "share", MOST
+            )
+        },
         [(MasterWeights(),)],
     )

@@ -1,8 +1,8 @@
 """The output activation cannot reach the targets.
 
 What it is
-    A rectifier cannot give a negative number, a sigmoid none above one, a tanh none beyond one either
-    way. What lies outside is never fitted, and near the edge the gradient is gone.
+    A rectifier cannot give a negative number, a sigmoid none above one, a tanh none beyond one
+    either way. What lies outside is never fitted, and near the edge the gradient is gone.
 
 How it is measured
     The tape shows which call made the outputs that the loss compares, and the range of the targets.

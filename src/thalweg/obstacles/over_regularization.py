@@ -18,7 +18,8 @@ How it is proved
     Less of it removes the harm.
 
 References
-    Krogh & Hertz, A simple weight decay can improve generalization (1992); Srivastava et al. (2014).
+    Krogh & Hertz, A simple weight decay can improve generalization (1992); Srivastava et al.
+    (2014).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The training loss falls while the held-out one rises.
 
 What it is
-    The network has begun to learn what its training examples have by chance. From then on every step
-    fits them better and everything else worse.
+    The network has begun to learn what its training examples have by chance. From then on every
+    step fits them better and everything else worse.
 
 How it is measured
     The script's own held-out readings over the steps, where it makes at least five: the last value
@@ -10,8 +10,8 @@ How it is measured
     seen from outside.
 
 When not to trust it
-    A noisy held-out set has a best value by chance: the best is taken of a running mean of three, and
-    the remedy must hold on other seeds.
+    A noisy held-out set has a best value by chance: the best is taken of a running mean of three,
+    and the remedy must hold on other seeds.
 
 How it is proved
     Stopping at the best held-out step removes the harm.
@@ -49,8 +49,8 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         0.9,
-        f"The held-out value was best after {at} steps and then got {relative:.0%} worse, while the "
-        f"training loss went on falling.",
+        f"The held-out value was best after {at} steps and then got {relative:.0%} worse, while "
+        f"the training loss went on falling.",
         {
             "best_step": shown(at, "where the held-out value was best", "steps"),
             "lost_since": shown(relative, "how much worse it ended", "share", 0.1),
@@ -65,7 +65,11 @@ def _held_out(seen: Evidence) -> tuple[list[int], list[float], bool] | None:
     """Steps and smoothed values of the held-out measure with the most readings."""
     series: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for one in seen.recording.readings:
-        if not one["training"] and one["value"] is not None and one["kind"] in ("accuracy", "loss", "error"):
+        if (
+            not one["training"]
+            and one["value"] is not None
+            and one["kind"] in ("accuracy", "loss", "error")
+        ):
             series.setdefault((one["site"], one["kind"]), []).append((one["step"], one["value"]))
     long = [(key, rows) for key, rows in series.items() if len(rows) >= 5]
     if not long:

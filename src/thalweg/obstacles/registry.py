@@ -6,6 +6,7 @@ from typing import cast
 
 from thalweg.obstacles import (
     ascending,
+    class_imbalance,
     dead_units,
     exploding_gradient,
     ill_conditioning,
@@ -14,6 +15,7 @@ from thalweg.obstacles import (
     learning_rate_too_low,
     loss_output_mismatch,
     low_precision,
+    non_finite,
     optimizer_setting,
     output_range,
     over_regularization,
@@ -42,6 +44,7 @@ OBSTACLES: dict[str, Obstacle] = {
         initialization_scale,
         unscaled_inputs,
         unshuffled_data,
+        class_imbalance,
         loss_output_mismatch,
         output_range,
         stale_gradients,
@@ -50,6 +53,7 @@ OBSTACLES: dict[str, Obstacle] = {
         train_eval_mode,
         overfitting,
         over_regularization,
+        non_finite,
         low_precision,
     )
 }

@@ -1,9 +1,9 @@
 """Gradients of earlier steps are still in the sum.
 
 What it is
-    PyTorch adds each backward pass to what ``p.grad`` holds. Without ``zero_grad`` an update follows
-    the sum of all gradients so far: a momentum of 1 that never forgets, so that steps grow and the
-    parameters swing or fly away.
+    PyTorch adds each backward pass to what ``p.grad`` holds. Without ``zero_grad`` an update
+    follows the sum of all gradients so far: a momentum of 1 that never forgets, so that steps grow
+    and the parameters swing or fly away.
 
 How it is measured
     After every update the gradients that it used are remembered. If they are still there, unchanged
@@ -12,8 +12,8 @@ How it is measured
 
 When not to trust it
     Gradient accumulation (several backward passes a step, cleared once) and adversarial pairs are
-    not stale. A program that keeps old gradients on purpose is; then clearing them does not help and
-    the trial says so.
+    not stale. A program that keeps old gradients on purpose is; then clearing them does not help
+    and the trial says so.
 
 How it is proved
     Clearing them, and only that, removes the harm.

@@ -5,8 +5,9 @@ What it is
     gradient for ever: the layer has one unit, however wide it is. Zero or constant weights do this.
 
 How it is measured
-    The share of a hidden layer's units whose weights equal another unit's, before the first update and
-    at the last step in full. Exact. An output layer that starts at zero is not symmetric in this sense.
+    The share of a hidden layer's units whose weights equal another unit's, before the first update
+    and at the last step in full. Exact. An output layer that starts at zero is not symmetric in
+    this sense.
 
 When not to trust it
     Dropout or data-dependent masks can break the symmetry later; then the share falls.

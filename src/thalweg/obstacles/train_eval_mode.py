@@ -6,12 +6,13 @@ What it is
     evaluation mode leaves regularization and running statistics out.
 
 How it is measured
-    Every call of dropout and batch normalization is counted by its flag and by whether gradients were
-    on. Active calls with gradients off, or passive ones with gradients on, are the evidence. Exact.
+    Every call of dropout and batch normalization is counted by its flag and by whether gradients
+    were on. Active calls with gradients off, or passive ones with gradients on, are the evidence.
+    Exact.
 
 When not to trust it
-    Monte-Carlo dropout is active on purpose; fine-tuning may freeze batch statistics on purpose. The
-    trial tells.
+    Monte-Carlo dropout is active on purpose; fine-tuning may freeze batch statistics on purpose.
+    The trial tells.
 
 How it is proved
     The other mode, and only that, removes the harm.

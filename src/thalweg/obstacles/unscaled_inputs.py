@@ -2,9 +2,9 @@
 
 What it is
     For a layer on inputs x the curvature is the inputs' second moment times that of its outputs: a
-    feature a hundred times larger has ten thousand times the curvature, and a mean far from zero adds
-    one huge eigenvalue. The largest feature sets the learning rate and the rest do not learn; tanh
-    and sigmoid units saturate at once.
+    feature a hundred times larger has ten thousand times the curvature, and a mean far from zero
+    adds one huge eigenvalue. The largest feature sets the learning rate and the rest do not learn;
+    tanh and sigmoid units saturate at once.
 
 How it is measured
     Mean and deviation of every feature that meets the first weights, over up to 5000 training rows:
@@ -12,15 +12,15 @@ How it is measured
     features are left out.
 
 When not to trust it
-    Sparse and one-hot inputs, images with dark borders and counts look unscaled and often train well:
-    only the trial decides.
+    Sparse and one-hot inputs, images with dark borders and counts look unscaled and often train
+    well: only the trial decides.
 
 How it is proved
     Standardizing the inputs, and only that, removes the harm.
 
 References
-    LeCun et al., Efficient BackProp (1998), sections 4.3 and 5.1 (the Hessian of a linear unit is the
-    covariance of its inputs).
+    LeCun et al., Efficient BackProp (1998), sections 4.3 and 5.1 (the Hessian of a linear unit is
+    the covariance of its inputs).
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def _spread(std: np.ndarray) -> float:
     varying = _varying(std)
     if varying.size < 2:
         return 1.0
-    low, high = np.quantile(varying, [0.05, 0.95]) if varying.size > 20 else (min(varying), max(varying))
+    low, high = (
+        np.quantile(varying, [0.05, 0.95]) if varying.size > 20 else (min(varying), max(varying))
+    )
     return float(high / low)
 
 

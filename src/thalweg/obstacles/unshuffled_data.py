@@ -10,8 +10,8 @@ How it is measured
     1/sqrt(steps).
 
 When not to trust it
-    Reinforcement learning and online prediction are correlated by nature. Targets that hardly differ
-    between batches say nothing.
+    Reinforcement learning and online prediction are correlated by nature. Targets that hardly
+    differ between batches say nothing.
 
 How it is proved
     Shuffling the examples, and only that, removes the harm.
@@ -23,6 +23,7 @@ References
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from thalweg.interventions import Shuffling
 from thalweg.obstacles.evidence import Evidence
@@ -44,7 +45,7 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         0.93,
-        f"Targets of consecutive minibatches are correlated by {found:.2f}: the data come in order.",
+        f"Targets of consecutive minibatches are correlated by {found:.2f}: data come in order.",
         {"correlation": shown(found, "between the mean targets of consecutive minibatches", "", HIGH,
                               error)},
         [(Shuffling(),)],
@@ -60,4 +61,4 @@ def correlation(values: list[float]) -> float | None:
     variance = sum((one - mean) ** 2 for one in values)
     if variance <= 1e-12 * max(mean * mean, 1e-30) * len(values):
         return None
-    return sum((a - mean) * (b - mean) for a, b in zip(values, values[1:], strict=False)) / variance
+    return sum((a - mean) * (b - mean) for a, b in pairwise(values)) / variance

@@ -6,12 +6,13 @@ What it is
     group left out. They stay at their random start and the rest has to work around them.
 
 How it is measured
-    The graph of each recorded loss is walked to its leaves; leaves that require a gradient and are in
-    no optimizer's parameter groups are named. Exact.
+    The graph of each recorded loss is walked to its leaves; leaves that require a gradient and are
+    in no optimizer's parameter groups are named. Exact.
 
 When not to trust it
-    Parameters left alone on purpose (a frozen backbone) usually have ``requires_grad=False`` and are
-    not named. Where they do require gradients and training them does not help, the trial says so.
+    Parameters left alone on purpose (a frozen backbone) usually have ``requires_grad=False`` and
+    are not named. Where they do require gradients and training them does not help, the trial says
+    so.
 
 How it is proved
     Giving them to the optimizer, and only that, removes the harm.

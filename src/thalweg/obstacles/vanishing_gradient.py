@@ -6,10 +6,10 @@ What it is
     element. The product shrinks geometrically and what lies far from the loss does not learn.
 
 How it is measured
-    Through depth: the gradient's norm over the weights' norm, first layer against the largest of the
-    others, geometric mean over the first steps in full. Through time: the gradient of the step's loss
-    for the first element of the sequence over the largest one, by replaying the step. Below 1/300
-    counts, below 1/30 is a weaker sign.
+    Through depth: the gradient's norm over the weights' norm, first layer against the largest of
+    the others, geometric mean over the first steps in full. Through time: the gradient of the
+    step's loss for the first element of the sequence over the largest one, by replaying the step.
+    Below 1/300 counts, below 1/30 is a weaker sign.
 
 When not to trust it
     A network that has fitted its data has small gradients everywhere: only ratios count, and early
@@ -57,7 +57,9 @@ def judge(seen: Evidence) -> Suspicion | None:
         0.85 if worst <= FAR else 0.65,
         f"The {where} receives {worst:.1g} of the gradient that the best placed one does.",
         {
-            "through_depth": shown(depth, "first layer's relative gradient over the largest", "", FAR),
+            "through_depth": shown(
+                depth, "first layer's relative gradient over the largest", "", FAR
+            ),
             "through_time": shown(time, "first element's gradient over the largest", "", FAR),
         },
         proofs,
