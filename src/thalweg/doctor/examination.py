@@ -101,7 +101,7 @@ class Examination:
         return sorted((one for one in found if one), key=lambda one: -one.strength)
 
     def _judge(self, code: str, seen: Evidence) -> Suspicion | None:
-        """One obstacle's judgement; one that fails is noted and must not cost the others' results."""
+        """One obstacle's judgement; one that fails is noted, and the others go on."""
         try:
             return OBSTACLES[code].judge(seen)
         except Exception as error:

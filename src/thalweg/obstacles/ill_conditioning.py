@@ -56,10 +56,10 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         strength,
-        f"The second moments of the inputs reach {covariance:.1g} times their first decile, and the "
+        f"The second moments of the inputs reach {covariance:.1g} times the first decile; the "
         f"learning rate stands at {reach:.2g} of its limit.",
         {
-            "input_condition": shown(covariance, "largest second moment of the inputs over the first decile", "",
+            "input_condition": shown(covariance, "largest second moment over the first decile", "",
                                      WIDE),
             "reach": shown(reach, "learning rate x largest eigenvalue / 2", "", 1.0),
         },

@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 
 from thalweg.interventions import Regularization
-from thalweg.obstacles.evidence import Evidence
+from thalweg.obstacles.evidence import Evidence, Row
 from thalweg.obstacles.suspicion import Suspicion, shown
 
 CODE = "over-regularization"
@@ -57,5 +57,5 @@ def judge(seen: Evidence) -> Suspicion | None:
     )
 
 
-def _norm(sample: dict) -> float:  # type: ignore[type-arg]
+def _norm(sample: Row) -> float:
     return math.sqrt(sum((one["norm"] or 0.0) ** 2 for one in sample["parameters"]))

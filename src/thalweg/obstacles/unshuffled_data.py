@@ -46,8 +46,11 @@ def judge(seen: Evidence) -> Suspicion | None:
         CODE,
         0.93,
         f"Targets of consecutive minibatches are correlated by {found:.2f}: data come in order.",
-        {"correlation": shown(found, "between the mean targets of consecutive minibatches", "", HIGH,
-                              error)},
+        {
+            "correlation": shown(
+                found, "between the mean targets of consecutive minibatches", "", HIGH, error
+            )
+        },
         [(Shuffling(),)],
         fits=False,
     )  # fmt: skip
