@@ -207,7 +207,7 @@ def rename_old():
 
 def rename_folder():
     os.rename("data", "moved")
-    return os.path.exists("data"), sorted(os.listdir("moved"))
+    return os.path.exists("data"), os.path.exists("data/two.txt"), sorted(os.listdir("moved"))
 
 
 def rename_folder_onto_full():

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from thalweg.trials import Runner, Trial, TrialEnded, end_now, end_trial
+from thalweg.trials import Runner, Trial, TrialEnded, end_now, end_trial, warden
 
 INSTRUMENTS = "test_runner"
 
@@ -161,6 +161,22 @@ def test_script_that_swallows_the_end_is_still_ended(runner, how, steps):
     assert (outcome.folder / "note.txt").read_text() == "opened one closed"
 
 
+def test_end_in_a_worker_ends_the_worker_alone(runner):
+    script = runner.script.with_name("forks.py")
+    script.write_text(
+        "import os\npid = os.fork()\n"
+        "if pid == 0:\n"
+        + textwrap.indent(TRAINING.format(caught="BaseException"), "    ")
+        + "\n    os._exit(9)\n"
+        "print(os.waitpid(pid, 0)[1])"
+    )
+    instruments = instrument("notes"), instrument("counts_steps", how="now")
+    outcome = run(runner, "forks.py", instruments=instruments, max_steps=3)
+    assert outcome.ended == "finished"
+    assert outcome.stdout_path.read_text() == "0\n"
+    assert (outcome.folder / "note.txt").read_text() == "opened one closed"
+
+
 @pytest.mark.parametrize(
     "make, said",
     [
@@ -255,12 +271,17 @@ def test_trials_share_the_cores_but_the_users_word_counts(monkeypatch):
     assert (_environment(2)["OMP_NUM_THREADS"], _environment(2)["PYTHONHASHSEED"]) == ("3", "5")
 
 
-def test_much_output_is_dropped_not_kept(runner, monkeypatch):
-    script = runner.script.with_name("chatter.py")
-    script.write_text("x = 'x' * 10**6\nwhile True: print(x)")
-    outcome = run(runner, "chatter.py", max_seconds=1.5)
-    assert outcome.ended == "seconds"
-    assert outcome.stdout_path.stat().st_size < 2**30
+def test_much_output_is_dropped_not_kept(tmp_path, monkeypatch):
+    """A warden by itself, around a program that prints 30 lines of 1000 bytes, slowly."""
+    monkeypatch.setattr(warden, "MOST_OUTPUT", 5000)
+    lines = "import time\nfor i in range(30): print('x' * 999, flush=True); time.sleep(0.02)"
+    with open(tmp_path / warden.STDOUT, "ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", lines], stdout=out, start_new_session=True
+        )
+    outcome = warden.watch(warden.Started(process), Trial("x", "x.py"), tmp_path, lambda: False)
+    assert outcome.exit_code == 0
+    assert outcome.stdout_path.stat().st_size < 30000
 
 
 def test_nursery_killed_loses_its_trials_and_no_more(runner):
@@ -268,16 +289,21 @@ def test_nursery_killed_loses_its_trials_and_no_more(runner):
     script = runner.script.with_name("endless.py")
     channel = runner._channel
 
+    family = []
+
     def kill(progress):
-        if progress.running and channel.process.poll() is None:
-            time.sleep(0.2)
+        wardens = _descendants(channel.process.pid)
+        children = [pid for warden in wardens for pid in _descendants(warden)]
+        if len(children) == 2:
+            family.extend([*wardens, *children])
             channel.process.kill()
 
     trials = [runner.trial("lost", script=script, max_seconds=30) for _ in range(2)]
     lost = runner.run(trials, on_progress=kill)
     assert [outcome.ended for outcome in lost] == ["killed"] * 2
     assert run(runner, "quick.py").ended == "finished"
-    _gone(_descendants(channel.process.pid))
+    assert len(family) == 4
+    _gone(family)
 
 
 # Interruption, in a process of its own that can be sent signals.
@@ -301,7 +327,7 @@ with Runner(home / "endless.py", jobs=2, folder=home / "runs") as runner:
     try:
         runner.run(trials, on_progress=say)
     except KeyboardInterrupt:
-        print(json.dumps([[o.trial.name, o.ended, o.reason] for o in runner.outcomes]), flush=True)
+        print(json.dumps([[o.trial.name, o.ended, o.seconds] for o in runner.outcomes]), flush=True)
         raise
 """
 
@@ -343,9 +369,11 @@ def test_ctrl_c_ends_the_trials_and_is_raised_again(caller):
     process, home = caller
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=20)
-    told = json.loads(output.splitlines()[-1])
-    assert sorted(name for name, _, _ in told) == ["t0", "t1", "t2"]
+    told = sorted(json.loads(output.splitlines()[-1]))
+    assert [name for name, _, _ in told] == ["t0", "t1", "t2"]
     assert {ended for _, ended, _ in told} == {"interrupted"}
+    # Two were asked to end, and told their time themselves; the third never began.
+    assert [seconds > 0 for _, _, seconds in told] == [True, True, False]
     assert errors.strip().endswith("KeyboardInterrupt")
     _gone(_pids(home))
     kept = home / "runs" / "000-t0"

@@ -198,6 +198,15 @@ def test_what_cannot_be_decoded_is_a_syntax_error(source, tmp_path):
     assert errors.splitlines()[-1].startswith(b"SyntaxError: ")
 
 
+@pytest.mark.parametrize("name", ["has exit handlers", "has a thread", "has a pool", "writes both"])
+def test_all_has_happened_when_it_returns(name, tmp_path):
+    """A caller may leave the process at once, as a trial does."""
+    _write(tmp_path, SCRIPTS[name])
+    leave_at_once = EXECUTE.replace("sys.exit(code)", "import os; os._exit(code)")
+    expected = _run([sys.executable, "train.py"], tmp_path)
+    assert _run([sys.executable, "-c", leave_at_once, "train.py"], tmp_path) == expected
+
+
 def test_ctrl_c_is_130(tmp_path):
     _write(tmp_path, "raise KeyboardInterrupt")
     code, _, errors = _run([sys.executable, "-c", EXECUTE, "train.py"], tmp_path)
