@@ -1,0 +1,235 @@
+"""The forms agree: bit by bit on vectors and lists, within rounding where compiled."""
+
+import pytest
+import torch
+from optim_cases import EVERY_RULE, SHAPES, active, gradients, stepped
+from torch.testing import assert_close
+
+from thalweg.optim import RULES, Engine, clip_by_global_norm, l2, rule, slot
+from thalweg.optim import engine as engine_module
+from thalweg.optim.forms.blocks import in_blocks, schedule
+from thalweg.optim.forms.program import record
+
+every_rule = pytest.mark.parametrize("rule", EVERY_RULE.values(), ids=EVERY_RULE.keys())
+# PyTorch's compiler uses what PyTorch itself calls deprecated.
+quietly = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+compiles = lambda test: pytest.mark.compile(quietly(test))
+PARAMS = gradients(SHAPES, 1, seed=9)[0]
+
+
+def assert_same(one, other, **tolerance):
+    (params, states), (others, other_states) = one, other
+    assert_close(params, others, **tolerance)
+    assert [s.keys() for s in states] == [s.keys() for s in other_states]
+    assert_close(states, other_states, **tolerance)
+
+
+@every_rule
+@pytest.mark.parametrize("form", ["auto", "together", "blocks"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_forms_agree_bit_by_bit(rule, form, dtype):
+    params = [p.to(dtype) for p in PARAMS]
+    grads, hyper = gradients(SHAPES, 4, dtype=dtype), active(rule)
+    plain = stepped(rule, params, grads, **hyper)
+    assert_same(stepped(rule, params, grads, form, **hyper), plain, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("form", ["auto", "each", "together"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_agrees_too(form, dtype):
+    params, grads = [p.to(dtype) for p in PARAMS], gradients(SHAPES, 4, dtype=dtype)
+    for one in RULES.values():
+        plain = stepped(one, params, grads, **active(one))
+        assert_same(stepped(one, params, grads, form, **active(one)), plain, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("form", ["each", "together", "blocks"])
+def test_complex_parameters_are_pairs_of_reals(form):
+    shapes = [(3, 2), (2500,)]
+    grads = gradients([(*s, 2) for s in shapes], 5)
+    start = gradients([(*s, 2) for s in shapes], 1, seed=5)[0]
+    as_complex = [[torch.view_as_complex(g) for g in gs] for gs in grads]
+    for one in RULES.values():
+        reals, _ = stepped(one, start, grads, **active(one))
+        got, states = stepped(
+            one, list(map(torch.view_as_complex, start)), as_complex, form, **active(one)
+        )
+        assert_close([torch.view_as_real(p) for p in got], reals, rtol=0, atol=0)
+        assert all(s[x.name].is_complex() for s in states for x in one.slots)
+
+
+@pytest.mark.parametrize("form", ["auto", "each", "together", "blocks"])
+def test_the_layout_of_memory_does_not_matter(form):
+    grads = [[g[0]] for g in gradients([(4, 3, 50, 5)], 3)]
+    (start,) = gradients([(4, 3, 50, 5)], 1, seed=5)[0]
+    layouts = {
+        "channels last": lambda x: x.contiguous(memory_format=torch.channels_last),
+        "transposed": lambda x: x.transpose(0, 3).contiguous().transpose(0, 3),
+        "with gaps": lambda x: torch.stack([x, x], dim=-1)[..., 0],
+    }
+    for one in RULES.values():
+        (plain,), _ = stepped(one, [start], grads, **active(one))
+        for lay in layouts.values():
+            for lay_gradient in (lay, torch.clone):
+                p = torch.nn.Parameter(lay(start))
+                engine, state = Engine(one, form), {p: {}}
+                with torch.no_grad():
+                    for (g,) in grads:
+                        p.grad = lay_gradient(g)
+                        engine.step([{"params": [p], **active(one)}], state)
+                assert_close(p.detach(), plain, rtol=0, atol=0)
+
+
+@rule("pointwise")
+def swapping(p, g, a=slot("a"), b=slot("b", torch.ones_like), *, lr=1.0):  # noqa: B008
+    """Hands its inputs round: a result is another's old input."""
+    return a + lr * g, b, p
+
+
+@pytest.mark.parametrize("form", ["each", "together", "blocks"])
+def test_a_result_may_be_an_old_input(form):
+    (p,), (state,) = stepped(swapping, [torch.full((3000,), 5.0)], [[torch.ones(3000)]] * 2, form)
+    # p: 5 -> 0 + 1 -> 1 + 1;  a: 0 -> 1 -> 5;  b: 1 -> 5 -> 1
+    assert [float(x[7]) for x in (p, state["a"], state["b"])] == [2.0, 5.0, 1.0]
+
+
+def random_formula(source):
+    """A formula of random operations over p, g and two slots."""
+    draws = [torch.randint(0, 1000, (4,), generator=source).tolist() for _ in range(8)]
+    ends = torch.randint(0, 12, (3,), generator=source).tolist()
+
+    def formula(*inputs, lr):
+        values = list(inputs)
+        for kind, *at in draws:
+            x, y, z = (values[i % len(values)] for i in at)
+            made = (
+                lambda: torch.add(x, y, alpha=-lr),
+                lambda: torch.lerp(x, y, lr),
+                lambda: torch.addcmul(x, y, z, value=lr),
+                lambda: torch.maximum(x, y) - lr * z,
+                lambda: x * lr,
+                lambda: -y,
+                lambda: torch.where(x > y, z, x),
+            )
+            values.append(made[kind % len(made)]())
+        return tuple(values[i] for i in ends)
+
+    return formula
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_blocks_overwrite_nothing_that_is_needed(seed, monkeypatch):
+    monkeypatch.setattr("thalweg.optim.forms.blocks.BLOCK", 8)
+    source = torch.Generator().manual_seed(seed)
+    formula = random_formula(source)
+    inputs = list(torch.randn(4, 19, generator=source, dtype=torch.float64).clone().unbind())
+    expected = [x.clone() for x in formula(*inputs, lr=0.3)]
+    program, numbers, scalars = record(formula, [True] * 4, {"lr": 0.3})
+    in_blocks(program, numbers, scalars)(inputs, [inputs[0], *inputs[2:]])
+    assert_close([inputs[0], *inputs[2:]], expected, rtol=0, atol=0)
+
+
+def test_blocks_need_no_more_scratch_than_pytorch_written_by_hand():
+    hyper = RULES["adam"].settings(amsgrad=True)
+    program, *_ = record(RULES["adam"].formula, [True] * 5, {**hyper, "t": 1.0})
+    assert schedule(program).scratch == 1
+    assert not schedule(program).copies
+
+
+def test_numbers_are_no_part_of_a_program():
+    formula = RULES["adam"].formula
+    programs = {
+        record(formula, [True] * 4 + [False], {**RULES["adam"].settings(lr=lr), "t": t})[0]
+        for lr, t in ((1e-3, 1.0), (1e-2, 2.0), (0.0, 9.0))
+    }
+    assert len(programs) == 1
+
+
+def test_forms_that_a_rule_does_not_permit_are_refused():
+    @rule("odd")
+    def whole(p, g, *, lr=1e-3):
+        return p - lr * g / torch.linalg.vector_norm(g), *()
+
+    with pytest.raises(ValueError, match=r"whole is not declared pointwise.*form='together'"):
+        Engine(whole, "blocks")
+    with pytest.raises(ValueError, match=r"form='fused'.*Choose among|Did you mean"):
+        Engine(whole, "fused")
+
+
+@pytest.fixture
+def compiler():
+    """A fresh compiler, so that what is counted is this test's."""
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    yield torch._dynamo.utils.counters["stats"]
+    torch._dynamo.reset()
+
+
+@compiles
+@pytest.mark.parametrize("one", [*RULES.values(), clip_by_global_norm(l2(RULES["adam"]))], ids=repr)
+def test_compiled_agrees_within_rounding(one):
+    grads, hyper = gradients(SHAPES, 4), active(one)
+    plain = stepped(one, PARAMS, grads, **hyper)
+    assert_same(stepped(one, PARAMS, grads, "compiled", **hyper), plain, rtol=1e-12, atol=1e-12)
+
+
+@compiles
+def test_a_schedule_and_any_size_share_one_compilation(compiler):
+    one = RULES["adam"]
+    for size in (3000, 4000, 70_001):
+        p = torch.nn.Parameter(torch.ones(size))
+        engine, state = Engine(one, "compiled"), {p: {}}
+        with torch.no_grad():
+            for step in range(5):
+                p.grad = torch.ones(size)
+                hyper = one.settings(lr=step * 1e-3, betas=(0.9, 0.9 + step / 100))
+                engine.step([{"params": [p], **hyper}], state)
+    assert compiler["unique_graphs"] == 1
+
+
+@compiles
+def test_a_schedule_reaches_the_compiled_kernel():
+    grads = gradients([(3000,)], 4)
+    for one in RULES.values():
+        ends = []
+        for form in ("each", "compiled"):
+            p = torch.nn.Parameter(torch.ones(3000, dtype=torch.float64))
+            engine, state = Engine(one, form), {p: {}}
+            with torch.no_grad():
+                for step, (g,) in enumerate(grads):
+                    p.grad = g
+                    hyper = {**active(one), "lr": 0.1 * step}
+                    hyper |= (
+                        {"betas": (0.5 + step / 10, 0.9 - step / 10)} if "betas" in hyper else {}
+                    )
+                    engine.step([{"params": [p], **hyper}], state)
+            ends.append(p.detach())
+        assert_close(*ends, rtol=1e-12, atol=1e-12)
+
+
+@compiles
+def test_auto_compiles_once_it_pays(monkeypatch):
+    monkeypatch.setattr(engine_module, "COMPILE_PAYS", 3 * 3000)
+    used = []
+    genuine = engine_module.compiled
+    monkeypatch.setattr(engine_module, "compiled", lambda *xs: used.append(1) or genuine(*xs))
+    grads = gradients([(3000,)], 5)
+    start = [torch.ones(3000, dtype=torch.float64)]
+    plain = stepped(RULES["adam"], start, grads)
+    assert_same(stepped(RULES["adam"], start, grads, "auto"), plain, rtol=1e-12, atol=1e-12)
+    assert len(used) == 3
+
+
+def test_auto_never_ends_a_run_because_it_cannot_compile(monkeypatch):
+    monkeypatch.setattr(engine_module, "COMPILE_PAYS", 3000)
+
+    def no_compiler(*_):
+        raise RuntimeError("no C++ compiler found\nmore")
+
+    monkeypatch.setattr(engine_module, "compiled", no_compiler)
+    grads = gradients([(3000,)], 4)
+    start = [torch.ones(3000, dtype=torch.float64)]
+    with pytest.warns(UserWarning, match="could not be compiled.*no C\\+\\+ compiler") as caught:
+        got = stepped(RULES["adam"], start, grads, "auto")
+    assert len(caught) == 1
+    assert_same(got, stepped(RULES["adam"], start, grads), rtol=0, atol=0)

@@ -1,0 +1,97 @@
+"""Every rule: equal to its reference, pure, and as good as its facts."""
+
+import pytest
+import torch
+from optim_cases import EVERY_RULE, active, after, gradients, settings
+from optim_laws import LAWS
+from optim_references import REFERENCES
+from torch.testing import assert_close
+
+from thalweg.optim import GLOSSARY, RULES, Engine
+from thalweg.optim.rule import FACTS
+
+every_rule = pytest.mark.parametrize("rule", EVERY_RULE.values(), ids=EVERY_RULE.keys())
+
+
+def case(size=6, steps=7, seed=3):
+    p = torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return p, [g[0] for g in gradients([(size,)], steps, seed)]
+
+
+def test_every_rule_has_a_reference_and_every_fact_a_law():
+    assert REFERENCES.keys() == RULES.keys()
+    assert LAWS.keys() == set(FACTS)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rules_match_their_references(name):
+    rule, (p, grads) = RULES[name], case()
+    for hyper in settings(rule.hyperparameters):
+        expected = [
+            REFERENCES[name](float(p[i]), [float(g[i]) for g in grads], **hyper)
+            for i in range(len(p))
+        ]
+        expected = torch.tensor(expected, dtype=torch.float64)
+        assert_close(after(rule, p, grads, **hyper), expected, rtol=1e-11, atol=1e-13)
+
+
+@every_rule
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_rule_has_exactly_the_facts_that_hold(rule, fact):
+    p, grads = case()
+    if fact in rule.facts:
+        LAWS[fact](rule, p, grads, active(rule))
+    else:
+        with pytest.raises(AssertionError):
+            LAWS[fact](rule, p, grads, active(rule))
+
+
+@every_rule
+def test_formulas_are_pure(rule):
+    hyper = active(rule)
+    p, grads = case(steps=2)
+    state = [torch.rand(p.shape, dtype=p.dtype) for _ in rule.slots]
+    known = {name: over(grads) for name, over in rule.summaries.items()}
+    known |= {"t": 3.0} if rule.counts_steps else {}
+    before = [x.clone() for x in (p, grads[0], *state)]
+    first = rule(p, grads[0], *state, **hyper, **known)
+    second = rule(p, grads[0], *state, **hyper, **known)
+    assert_close([p, grads[0], *state], before, rtol=0, atol=0)
+    assert_close(first, second, rtol=0, atol=0)
+    assert len(first) == 1 + len(rule.slots)
+
+
+@every_rule
+def test_nothing_moves_where_nothing_pulls(rule):
+    p, _ = case()
+    hyper = {**active(rule), **({"weight_decay": 0.0} if "weight_decay" in active(rule) else {})}
+    assert_close(after(rule, p, [torch.zeros_like(p)] * 3, **hyper), p, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rules_descend_a_bowl(name):
+    curvatures = torch.tensor([1.0, 10.0, 100.0], dtype=torch.float64)
+    p = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
+    group, state, losses = {"params": [p], **RULES[name].settings(lr=1e-3)}, {p: {}}, []
+    engine = Engine(RULES[name])
+    with torch.no_grad():
+        for _ in range(100):
+            losses.append(float((curvatures * p**2).sum() / 2))
+            p.grad = curvatures * p
+            engine.step([group], state)
+    assert losses == sorted(losses, reverse=True)
+
+
+@every_rule
+def test_hyperparameters_are_in_the_glossary_with_allowed_defaults(rule):
+    for name, default in rule.hyperparameters.items():
+        entry = GLOSSARY[name]
+        assert entry.switch or all(
+            entry.holds(x) for x in (default if isinstance(default, tuple) else (default,))
+        )
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_rules_are_documented(rule):
+    for heading in ("Idea:", "Formula:", "Why:", "Convention:", "Reference:"):
+        assert heading in rule.doc

@@ -1,0 +1,185 @@
+"""PyTorch's own optimizers: the same bits, and state that passes both ways in mid-run."""
+
+import copy
+import io
+from itertools import product
+
+import pytest
+import torch
+from optim_cases import SHAPES, VALUES, gradients, settings
+from torch.testing import assert_close
+
+from thalweg.optim import OPTIMIZERS
+
+HYPER = {
+    "sgd": ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize"),
+    "adam": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "decoupled_weight_decay"),
+    "adamw": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"),
+}
+PAIRS = {name: (made, getattr(torch.optim, made.__name__)) for name, made in OPTIMIZERS.items()}
+SMALL = [shape for shape in SHAPES if torch.Size(shape).numel() < 5000]
+LATE = 1  # this parameter has its first gradient two steps after the others
+
+
+def parameters(shapes=SMALL, dtype=torch.float32):
+    return [torch.nn.Parameter(x) for x in gradients(shapes, 1, seed=8, dtype=dtype)[0]]
+
+
+def walk(optimizer, grads, start=0):
+    """Steps along gradients, of which one parameter's come late."""
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    for step, gs in enumerate(grads, start):
+        for index, (p, g) in enumerate(zip(params, gs, strict=True)):
+            p.grad = None if index == LATE and step < 2 else g.clone()
+        optimizer.step()
+    return [p.detach().clone() for p in params]
+
+
+def assert_same_state(one, other):
+    mine, theirs = one.state_dict()["state"], other.state_dict()["state"]
+    assert {k: v.keys() for k, v in mine.items()} == {k: v.keys() for k, v in theirs.items()}
+    assert_close(mine, theirs, rtol=0, atol=0)
+
+
+def test_every_optimizer_that_pytorch_has_is_compared():
+    assert {n for n in OPTIMIZERS if hasattr(torch.optim, OPTIMIZERS[n].__name__)} == set(HYPER)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_every_combination_has_pytorchs_bits(name, dtype):
+    ours, theirs = PAIRS[name]
+    grads = gradients(SMALL, 4, dtype=dtype)
+    for hyper in settings(HYPER[name]):
+        one, other = (
+            ours(parameters(dtype=dtype), **hyper),
+            theirs(parameters(dtype=dtype), **hyper),
+        )
+        assert_close(walk(one, grads), walk(other, grads), rtol=0, atol=0, msg=str(hyper))
+        assert_same_state(one, other)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_large_parameters_have_pytorchs_bits(name, threads):
+    ours, theirs = PAIRS[name]
+    hyper = {"momentum": 0.9} if name == "sgd" else {}
+    grads, known = gradients(SHAPES, 4, dtype=torch.float32), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        ends = [walk(made(parameters(SHAPES), **hyper), grads) for made in (ours, theirs)]
+    finally:
+        torch.set_num_threads(known)
+    assert_close(*ends, rtol=0, atol=0)
+
+
+MID_RUN = {
+    "sgd": [{"lr": 0.1}, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}],
+    "adam": [{}, {"amsgrad": True, "weight_decay": 0.1}, {"fused": True}, {"foreach": True}],
+    "adamw": [{}, {"amsgrad": True, "maximize": True}, {"lr": torch.tensor(0.01)}],
+}
+
+
+def saved(state, how):
+    """A state dict as it is, or through a file as safe loading gives it back."""
+    if how == "file":
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        buffer.seek(0)
+        return torch.load(buffer, weights_only=True)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper"), [(n, h) for n, hs in MID_RUN.items() for h in hs], ids=str
+)
+@pytest.mark.parametrize("way", ["to torch", "from torch", "within"])
+@pytest.mark.parametrize("how", ["memory", "file"])
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_run_continued_is_a_run_never_interrupted(name, hyper, way, how, at):
+    ours, theirs = PAIRS[name]
+    exact = {"rtol": 1e-6, "atol": 1e-7} if hyper.get("fused") else {"rtol": 0, "atol": 0}
+    grads = gradients(SMALL, 7, dtype=torch.float32)
+    first, second = {
+        "to torch": (ours, theirs), "from torch": (theirs, ours), "within": (ours, ours),
+    }[way]  # fmt: skip
+    begun = first(parameters(), **hyper)
+    middle = walk(begun, grads[:at])
+    resumed = second([torch.nn.Parameter(p) for p in middle])  # the state dict brings the settings
+    resumed.load_state_dict(saved(begun.state_dict(), how))
+    whole = ours(parameters(), **hyper)
+    assert_close(walk(resumed, grads[at:], at), walk(whole, grads), **exact)
+
+
+def test_adam_becomes_adamw_by_the_state_that_it_loads():
+    grads = gradients(SMALL, 6, dtype=torch.float32)
+    begun = torch.optim.AdamW(parameters(), weight_decay=0.3)
+    middle = walk(begun, grads[:3])
+    ends = []
+    for made in (PAIRS["adam"][0], torch.optim.Adam):
+        resumed = made([torch.nn.Parameter(p.clone()) for p in middle])
+        resumed.load_state_dict(copy.deepcopy(begun.state_dict()))
+        ends.append(walk(resumed, grads[3:], 3))
+    assert_close(*ends, rtol=0, atol=0)
+    assert_close(ends[0], walk(begun, grads[3:], 3), rtol=0, atol=0)
+
+
+def test_adamw_stays_adamw_whatever_it_loads():
+    plain = torch.optim.Adam(parameters())
+    mine = OPTIMIZERS["adamw"](parameters())
+    mine.load_state_dict(plain.state_dict())
+    assert mine.param_groups[0]["decoupled_weight_decay"] is True
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_state_dicts_have_pytorchs_keys(name):
+    ours, theirs = (made(parameters()) for made in PAIRS[name])
+    flags = {"foreach", "fused", "differentiable"} | ({"capturable"} if name != "sgd" else set())
+    ours_keys, theirs_keys = (o.state_dict()["param_groups"][0].keys() for o in (ours, theirs))
+    assert ours_keys == theirs_keys
+    assert flags <= ours_keys
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_defaults_and_the_order_of_arguments_are_pytorchs(name):
+    ours, theirs = PAIRS[name]
+    assert ours(parameters()).defaults == theirs(parameters()).defaults
+    placed = [0.0 if key == "dampening" else VALUES[key][-1] for key in ours.order]
+    assert ours(parameters(), *placed).defaults == theirs(parameters(), *placed).defaults
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_switches_of_pytorch_survive_a_round_trip(name):
+    ours, theirs = PAIRS[name]
+    for foreach, fused in product((None, False, True), (None, False)):
+        begun = theirs(parameters(), foreach=foreach, fused=fused)
+        mine, back = ours(parameters()), theirs(parameters())
+        mine.load_state_dict(begun.state_dict())
+        back.load_state_dict(mine.state_dict())
+        assert back.state_dict()["param_groups"] == begun.state_dict()["param_groups"]
+
+
+def test_state_of_long_ago_is_read():
+    mine = OPTIMIZERS["adam"](parameters())
+    walk(mine, gradients(SMALL, 3, dtype=torch.float32))
+    old = mine.state_dict()
+    for own in old["state"].values():
+        own["step"] = int(own["step"])
+    for group in old["param_groups"]:
+        del group["maximize"], group["capturable"], group["foreach"]
+    mine.load_state_dict(old)
+    walk(mine, gradients(SMALL, 1, dtype=torch.float32), 3)
+    assert {float(own["step"]) for own in mine.state.values()} == {2.0, 4.0}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_double_by_default_counts_in_double(name):
+    known = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        one, other = (made(parameters(dtype=torch.float64)) for made in PAIRS[name])
+        for optimizer in (one, other):
+            walk(optimizer, gradients(SMALL, 3))
+        assert_same_state(one, other)
+    finally:
+        torch.set_default_dtype(known)
