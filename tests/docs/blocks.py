@@ -22,7 +22,7 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 # Numbers, bars, sparklines and box drawing: what may differ from one machine to the next.
-DRAWN = re.compile(r"[\d.,+\-−%×⠀-⣿─-▟■-◿]+|\b(?:nan|inf)\b")
+DRAWN = re.compile(r"[\d.,…+\-−%×⠀-⣿─-▟■-◿]+|\b(?:nan|inf)\b")
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,11 @@ def agrees(page: list[str], output: list[str]) -> bool:
     return re.fullmatch("".join(parts), "".join(line + "\n" for line in output)) is not None
 
 
-def masked(line: str) -> str:
-    """A line without its numbers and drawings."""
-    return " ".join(DRAWN.sub(" ", line).split())
+def words(lines: list[str]) -> set[str]:
+    """The words of some lines, without numbers and drawings; where lines break does not matter."""
+    return set(DRAWN.sub(" ", " ".join(lines)).split())
 
 
-def missing(page: list[str], output: list[str]) -> list[str]:
-    """The lines of the page that the output does not have, numbers and drawings left out."""
-    there = {masked(line) for line in output}
-    return [line for line in page if masked(line) not in there | {""}]
+def missing(page: list[str], output: list[str]) -> set[str]:
+    """The words of the page that the output does not have."""
+    return words(page) - words(output)

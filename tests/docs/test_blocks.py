@@ -64,7 +64,7 @@ def test_console_blocks_print_what_they_say(block, workspace, request):
     for exchange in exchanges(block):
         output = output_of(exchange, request)
         if block.check == "loosely":
-            assert missing(exchange.printed, output) == []
+            assert not missing(exchange.printed, output)
         else:
             assert agrees(exchange.printed, output), "\n".join(output)
 
@@ -155,8 +155,8 @@ def test_output_agrees(page, output, same):
 
 def test_loosely_leaves_out_numbers_and_drawings_only():
     output = ["accuracy 0.97 ▁▂▇", "took 3.1 s"]
-    assert missing(["accuracy  0.81 ▁▁", "...", "took 12 s"], output) == []
-    assert missing(["loss 0.97"], output) == ["loss 0.97"]
+    assert missing(["accuracy  0.81 ▁▁", "...", "took", "12 s"], output) == set()
+    assert missing(["loss 0.97"], output) == {"loss"}
 
 
 def test_commands_and_their_output_are_told_apart():

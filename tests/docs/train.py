@@ -7,8 +7,8 @@ torch.manual_seed(0)
 x = torch.randn(800, 20)
 y = (x @ torch.randn(20, 5)).argmax(1)
 
-model = nn.Sequential(nn.Linear(20, 32), nn.ELU(), nn.Linear(32, 32), nn.ELU(), nn.Linear(32, 5))
-optimizer = torch.optim.SGD(model.parameters(), lr=2.0)
+model = nn.Sequential(nn.Linear(20, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 5))
+optimizer = torch.optim.Adam(model.parameters(), lr=0.3)
 for _ in range(20):
     for batch in torch.randperm(600).split(30):
         optimizer.zero_grad()
