@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from thalweg.curvature import Hessian, Matrix, Operator
 from thalweg.linalg import Eigenpair, Extremes, lanczos
-from thalweg.linalg.extremes import FAILURE, margin_of_ends, share_missed
+from thalweg.linalg.extremes import overshoot
 from thalweg.linalg.krylov import Krylov
 
 
@@ -35,6 +35,7 @@ SPECTRA = {
     "one zero": [0.0],
     "identity": [1.0] * 20,
     "identity, negative": [-2.0] * 20,
+    "identity but for float32's rounding": line(1, 1 + 1e-5, 60),
     "even": line(1, 2, 60),
     "indefinite": line(-3, 5, 80),
     "negative definite": line(-9, -1, 40),
@@ -91,8 +92,8 @@ def test_errors_are_bounds_however_early_it_stops(values, dtype, steps):
     rounding = 1e-14 * float(exact.abs().max())  # the reference's own
     assert found.largest.value - found.largest.error <= exact[-1] + rounding
     assert found.smallest.value + found.smallest.error >= exact[0] - rounding
-    assert found.largest.value + found.margin + found.largest.error >= exact[-1] - rounding
-    assert found.smallest.value - found.margin - found.smallest.error <= exact[0] + rounding
+    assert found.upper >= exact[-1] - rounding
+    assert found.lower <= exact[0] + rounding
 
 
 @every_spectrum
@@ -105,10 +106,10 @@ def test_a_certificate_is_never_wrong(values):
         assert found.negative_curvature == (found.sign == "negative")
         assert found.sign != "negative" or exact[0] < 0
         assert found.sign != "positive" or exact[0] > 0
-        assert found.sign != "none" or exact[0] >= -zero
+        assert found.sign != "none" or exact[0] >= -1e-6 * float(exact.abs().max())
     found = lanczos(operator, tol=1e-12, max_products=operator.size)
     assert (found.sign == "negative") == bool(exact[0] < -zero)
-    assert found.sign != "not proven" or found.margin > 0
+    assert found.sign != "not proven" or found.lower < 0
 
 
 def test_certificates_by_example():
@@ -126,7 +127,7 @@ def test_negative_curvature_needs_more_than_a_negative_value():
 
     def found(value, error):
         pair = Eigenpair(value, error, vector)
-        return Extremes((pair,), (pair,), 1, True, math.inf, 0.0, False)
+        return Extremes((pair,), (pair,), 1, True, math.inf, -math.inf, 0.0, False)
 
     assert not found(-1.0, 1.0).negative_curvature
     assert found(-1.0, 0.999).negative_curvature
@@ -190,7 +191,7 @@ def test_stops_as_soon_as_it_knows():
 def test_stops_at_its_budget_and_says_so():
     found = lanczos(with_spectrum(line(-1, 1, 300)), tol=1e-9, max_products=12)
     assert (found.products, found.converged) == (12, False)
-    assert found.margin > 0
+    assert found.upper > found.largest.value
 
 
 def test_products_are_counted_one_by_one():
@@ -258,29 +259,70 @@ def test_half_precision_products_are_taken():
     assert found.largest.vector.dtype == torch.bfloat16
 
 
-class TestMargin:
-    def test_holds_for_the_worst_start_among_many(self):
-        """At one in a million, a thousand starts should never see it fail."""
+class TestOuterBounds:
+    def test_hold_for_the_worst_start_among_many(self):
+        """At one in a million, some hundreds of starts should never see them fail."""
         operator = with_spectrum([*line(-1, 1, 60), 1.05, -1.3])
         exact = truth(operator)
         for seed in range(300):
-            found = lanczos(operator, tol=1e-12, max_products=20, seed=seed)
-            assert found.largest.value + found.margin >= exact[-1]
-            assert found.smallest.value - found.margin <= exact[0]
+            found = lanczos(operator, tol=1e-12, max_products=12, seed=seed)
+            assert found.lower <= exact[0]
+            assert found.upper >= exact[-1]
 
-    def test_the_bound_is_about_the_start_vectors_share(self):
-        """Where one product is all, theta falls short of an outlier by the share of v in it."""
-        for failure in (0.3, 0.1):
-            share = share_missed(50, 1, failure)
-            v = torch.randn(20_000, 50, dtype=torch.float64)
-            caught = (v[:, 0].square() / v.square().sum(1)) < 1 - share
-            assert 0 < float(caught.double().mean()) <= failure
+    @pytest.mark.parametrize("products", [1, 2, 5])
+    def test_fail_as_seldom_as_they_are_asked_to_and_not_much_seldomer(self, products):
+        """A lone outlier, far above the rest: whether it is missed is a matter of the start."""
+        values = torch.tensor([*line(-1e-3, 1e-3, 40), 1.0], dtype=torch.float64)
+        failure, missed, starts = 0.2, 0, 400
+        for seed in range(starts):
+            krylov = Krylov(Matrix(torch.diag(values)), seed=seed)
+            for _ in range(products):
+                krylov.grow()
+            ritz, betas = krylov.first_block()
+            missed += float(ritz[-1]) + overshoot(ritz[-1] - ritz, betas, 41, failure) < 1
+        assert missed <= (failure + 3 * math.sqrt(failure / starts)) * starts
+        if products == 1:
+            assert missed > 0.1 * starts
 
-    def test_shrinks_with_products_and_is_infinite_at_first(self):
-        margins = [margin_of_ends(1.0, 1000, m) for m in (1, 5, 100, 200, 400)]
-        assert margins[0] == margins[1] == math.inf
-        assert margins[2] > margins[3] > margins[4] > 0
-        assert math.isclose(FAILURE, 1e-6)
+    def test_close_in_on_the_ends(self):
+        operator = with_spectrum(SPECTRA["like a network"])
+        early, late = (lanczos(operator, tol=1e-12, max_products=m) for m in (8, 40))
+        assert early.upper - 0.62 > late.upper - 0.62 > 0
+        assert late.upper - 0.62 < 1e-9
+        assert late.lower > -0.021
+
+    def test_an_end_hidden_by_rounding_is_not_ruled_out(self):
+        """Nearly the identity: the start holds too little of the outlier for float32 to see it."""
+        values = torch.ones(4000)
+        values[7] = 1.0002
+
+        class Diagonal(Operator):
+            name, size, dtype, device = "Diagonal", 4000, torch.float32, torch.device("cpu")
+            facts = frozenset()
+
+            def _product(self, vector):
+                return values * vector
+
+        found = lanczos(Diagonal())
+        assert found.largest.value < 1.0001
+        assert found.upper > 1.0002
+
+    def test_know_a_closure_only_to_rounding(self):
+        found = lanczos(Matrix(torch.eye(20, dtype=torch.float64)))
+        assert 1e-12 < found.upper - 1 < 1e-6
+        assert 1e-12 < 1 - found.lower < 1e-6
+
+    def test_rest_on_the_first_random_start_alone(self):
+        krylov = Krylov(with_spectrum(SPECTRA["quadruplets"]), seed=0)
+        for _ in range(12):
+            krylov.grow()
+        values, betas = krylov.first_block()
+        torch.testing.assert_close(values, torch.arange(1, 6, dtype=torch.float64))
+        assert len(betas) == krylov.closures[0] == 5
+
+    def test_are_exact_without_curvature(self):
+        found = lanczos(with_spectrum([0.0] * 12))
+        assert found.lower == found.upper == 0
 
 
 REFUSALS = {

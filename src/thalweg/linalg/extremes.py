@@ -6,13 +6,18 @@ Three statements of different strength go with a Ritz pair (theta, y), residual 
   the rounding of the products).
 * lambda_max >= theta_max and lambda_min <= theta_min: a fact, up to rounding. So a negative
   theta_min + error proves negative curvature.
-* lambda_max <= theta_max + margin, lambda_min >= theta_min - margin: this no number of products
-  short of n can prove. It holds for all but a share `FAILURE` of the random start vectors.
+* No eigenvalue lies above `upper` or below `lower`: this no number of products short of n can
+  prove. It holds for all but a share `FAILURE` of the random start vectors, at either end.
 
-The margin is Kuczynski & Wozniakowski's bound (*SIAM J. Matrix Anal. Appl.* 13, 1992). After m
-products, the chance that the relative error eps of an end, in units of the spectrum's width,
-is exceeded is at most  sqrt(2n/pi) / sinh((2m - 1) artanh(sqrt(eps))). It holds for the worst
-spectrum; on most, `error` is the better guide.
+The last bound uses the run itself (van Dorsselaer, Hochstenbach & van der Vorst, *SIAM J. Matrix
+Anal. Appl.* 22, 2000). After m products the Lanczos polynomial p(x) = prod (x - theta_j) has
+|p(A) b| = prod beta_j for the unit start b. An eigenvector u with u.b = c contributes
+|c| |p(lambda)|; so an eigenvalue at distance d above theta_max has
+
+    prod_j (d + theta_max - theta_j)  <=  prod_j beta_j / |c|,
+
+and |c| < t has a chance of at most t sqrt(2n / pi). Where the space closed by rounding alone, beta
+is taken as that rounding.
 """
 
 import math
@@ -21,8 +26,11 @@ from typing import Literal, final
 
 from torch import Tensor
 
-# Share of the start vectors for which `margin` may be too small, at either end.
+# Share of the start vectors for which `upper`, or `lower`, may be wrong.
 FAILURE = 1e-6
+
+# Share of |A| below which negative curvature is none.
+NEGLIGIBLE = 1e-6
 
 Sign = Literal["negative", "positive", "none", "not proven"]
 
@@ -53,8 +61,8 @@ class Extremes:
         bottom: the k smallest, ascending.
         products: that it took.
         converged: whether every error is within the tolerance asked for.
-        margin: how far the true ends may lie outside [smallest, largest], with probability at
-            least 1 - 2e-6; 0 when the space was exhausted, infinite when nothing can be said.
+        upper: no eigenvalue is larger, with probability at least 1 - 1e-6.
+        lower: no eigenvalue is smaller, with probability at least 1 - 1e-6.
         rounding: what the products' rounding and asymmetry alone contribute to each error.
         psd: whether the operator was declared positive semidefinite.
     """
@@ -63,7 +71,8 @@ class Extremes:
     bottom: tuple[Eigenpair, ...]
     products: int
     converged: bool
-    margin: float
+    upper: float
+    lower: float
     rounding: float
     psd: bool
 
@@ -87,29 +96,37 @@ class Extremes:
         """What is known of the smallest eigenvalue.
 
         "negative": proved, see `negative_curvature`. "positive": the operator is positive definite.
-        "none": no negative curvature, down to rounding; a zero eigenvalue is possible.
-        "not proven": none of these; more products may tell. All but "negative" rest on the margin
+        "none": no negative curvature beyond a millionth of |A|; a zero eigenvalue is possible.
+        "not proven": none of these; more products may tell. All but "negative" rest on `lower`
         or on the operator's declared fact ``psd``.
         """
-        floor = self.smallest.value - self.smallest.error - self.margin
         if self.negative_curvature:
             return "negative"
-        if floor > 0:
+        if self.lower > 0:
             return "positive"
-        # Two roundings: one of the value itself, one that its error already counts.
-        return "none" if self.psd or floor >= -2 * self.rounding else "not proven"
+        size = max(abs(self.largest.value), abs(self.smallest.value))
+        return "none" if self.psd or self.lower >= -NEGLIGIBLE * size else "not proven"
 
 
-def share_missed(size: int, products: int, failure: float) -> float:
-    """The eps of the formula above whose chance is `failure`: from 0 to 1, of the width."""
-    odds = math.sqrt(2 * size / math.pi) / failure
-    return math.tanh(math.asinh(odds) / (2 * products - 1)) ** 2
+def overshoot(distances: Tensor, betas: Tensor, size: int, failure: float = FAILURE) -> float:
+    """How far beyond an end of the Ritz values an eigenvalue may lie, but for a share `failure`.
 
+    Args:
+        distances: of the Ritz values from that end, at least 0, shape (m,).
+        betas: of the same m products.
+        size: n.
 
-def margin_of_ends(width: float, size: int, products: int) -> float:
-    """How far the ends may lie outside a Ritz spectrum of `width`, but for a share `FAILURE`.
-
-    The share missed is one of the true width, which itself exceeds the one seen by twice as much.
+    Solves the module's inequality for d, by bisection; the returned d satisfies it no longer.
     """
-    share = share_missed(size, products, FAILURE)
-    return share * width / (1 - 2 * share) if share < 0.5 else math.inf
+    if float(betas.min()) == 0:
+        return 0.0
+    odds = math.sqrt(2 * size / math.pi) / failure
+    bound = float(betas.log().sum()) + math.log(odds)
+    low, high = 0.0, math.exp(bound / len(betas))
+    for _ in range(60):
+        middle = (low + high) / 2
+        if float((middle + distances).log().sum()) > bound:
+            high = middle
+        else:
+            low = middle
+    return high

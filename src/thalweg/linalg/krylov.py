@@ -72,6 +72,7 @@ class Krylov:
         self._generator = torch.Generator().manual_seed(seed)
         self._alphas: list[float] = []
         self._betas: list[float] = []
+        self._lengths: list[float] = []  # the betas as they were, where a closure made them 0
         self._left_out = 0.0  # square of the Frobenius norm
         self._scale = 0.0  # largest |A v| seen, at most |A|
         self._next = self._fresh()
@@ -114,16 +115,28 @@ class Krylov:
 
     def ritz(self) -> Ritz:
         """The eigenpairs of T; the residual |A y - theta y| is at most beta |s_m| + rounding."""
-        diagonal = torch.tensor(self._alphas, dtype=torch.float64)
-        beside = torch.tensor(self._betas[:-1], dtype=torch.float64)
-        matrix = torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1)
-        values, weights = torch.linalg.eigh(matrix)
+        values, weights = torch.linalg.eigh(self._projected(self.dimension))
         return Ritz(values, self._betas[-1] * weights[-1].abs() + self.rounding, weights)
+
+    def first_block(self) -> tuple[Tensor, Tensor]:
+        """Of the space before its first closure: Ritz values, ascending, and betas, above rounding.
+
+        This is the part that comes from the one random start.
+        """
+        m = self.closures[0] if self.closures else self.dimension
+        betas = torch.tensor(self._lengths[:m], dtype=torch.float64)
+        return torch.linalg.eigvalsh(self._projected(m)), betas
 
     def vector(self, weights: Tensor) -> Tensor:
         """The unit vector with `weights`, (m,), on the basis: shape (n,), in A's dtype."""
         vector = self._basis.combined(weights)
         return (vector / norm(vector)).to(self.operator.dtype)
+
+    def _projected(self, m: int) -> Tensor:
+        """T, the first m rows and columns of V' A V."""
+        diagonal = torch.tensor(self._alphas[:m], dtype=torch.float64)
+        beside = torch.tensor(self._betas[: m - 1], dtype=torch.float64)
+        return torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1)
 
     def _record(self, coefficients: Tensor) -> None:
         """Take alpha from V' w and count what symmetry says should not be there."""
@@ -136,6 +149,7 @@ class Krylov:
     def _advance(self, rest: Tensor) -> None:
         """Take beta and the next vector from what is left of the product."""
         beta = norm(rest)
+        self._lengths.append(max(beta, self._units(ROUNDING_UNITS)))
         if self.complete or beta <= min(self._units(CLOSURE_UNITS), CLOSURE_SHARE * self._scale):
             self.closures.append(self.dimension)
             self._left_out += 2 * beta**2

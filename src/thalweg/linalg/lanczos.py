@@ -16,7 +16,7 @@ import math
 from torch import Tensor
 
 from thalweg.curvature import Operator
-from thalweg.linalg.extremes import Eigenpair, Extremes, margin_of_ends
+from thalweg.linalg.extremes import Eigenpair, Extremes, overshoot
 from thalweg.linalg.krylov import Krylov, Ritz
 
 
@@ -120,18 +120,30 @@ def same_ends(ritz: Ritz, earlier: Ritz, k: int) -> bool:
 
 def extremes(krylov: Krylov, ritz: Ritz, k: int, tol: float) -> Extremes:
     """The result, from the Ritz pairs at both ends."""
-    m, n = krylov.dimension, krylov.operator.size
+    m = krylov.dimension
     k = min(k, m)
-    width = float(ritz.values[-1] - ritz.values[0])
+    lower, upper = outer_bounds(krylov, ritz)
     return Extremes(
         top=tuple(eigenpair(krylov, ritz, m - 1 - i) for i in range(k)),
         bottom=tuple(eigenpair(krylov, ritz, i) for i in range(k)),
         products=m,
         converged=is_converged(ritz, k, tol),
-        margin=0.0 if krylov.closures else margin_of_ends(width, n, m),
+        upper=upper,
+        lower=lower,
         rounding=krylov.rounding,
         psd="psd" in krylov.operator.facts,
     )
+
+
+def outer_bounds(krylov: Krylov, ritz: Ritz) -> tuple[float, float]:
+    """Below and above which no eigenvalue lies, but for a share of the start vectors."""
+    low, high = float(ritz.values[0]), float(ritz.values[-1])
+    if not krylov.complete:
+        n = krylov.operator.size
+        values, betas = krylov.first_block()
+        low = min(low, float(values[0]) - overshoot(values - values[0], betas, n))
+        high = max(high, float(values[-1]) + overshoot(values[-1] - values, betas, n))
+    return low - krylov.rounding, high + krylov.rounding
 
 
 def eigenpair(krylov: Krylov, ritz: Ritz, i: int) -> Eigenpair:
