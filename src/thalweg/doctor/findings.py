@@ -51,9 +51,11 @@ def _is_symptom(candidate: Candidate) -> bool:
 
 
 def ruled_out(examined: Examination) -> list[dict[str, Any]]:
-    """Suspicions whose trial did not help, or whose remedy did not hold."""
+    """Suspicions whose trial did not help, or whose remedy did not hold; symptoms are not listed."""
     failed = {id(one): checked for one, checked in examined.failed}
     named = {id(one) for one, _ in examined.proved}
+    symptoms = {id(one) for one in examined.candidates if examined.proved and _is_symptom(one)}
+    explained = named | symptoms | {id(one) for one in examined.candidates if one.helped}
     return [
         {
             "cause": one.suspicion.cause,
@@ -61,7 +63,7 @@ def ruled_out(examined: Examination) -> list[dict[str, Any]]:
             "trial": _trial(examined, one.run, one.share),
         }
         for one in examined.candidates
-        if one.run is not None and id(one) not in named and (not one.helped or id(one) in failed)
+        if one.run is not None and (id(one) in failed or id(one) not in explained)
     ]
 
 
@@ -72,7 +74,7 @@ def _why(examined: Examination, candidate: Candidate, checked: Verification | No
         return f"With {candidate.run.name}: {checked.says(measure_name(examined))}"
     if candidate.run.outcome.ended in ("crashed", "killed", "interrupted"):
         return f"The trial ({candidate.run.name}) did not end: {candidate.run.outcome.reason}"
-    return f"{candidate.run.name[:1].upper()}{candidate.run.name[1:]} does not remove the harm."
+    return f"The trial with {candidate.run.name} does not remove the harm."
 
 
 def _trial(examined: Examination, run: Run, share: float) -> dict[str, Any]:

@@ -26,7 +26,7 @@ References
 from __future__ import annotations
 
 from thalweg.interventions import ActivationSwap, Initialization, LearningRate
-from thalweg.obstacles.evidence import Evidence, Row
+from thalweg.obstacles.evidence import SATURATING, Evidence, Row
 from thalweg.obstacles.suspicion import Suspicion, shown
 
 CODE = "dead-units"
@@ -60,4 +60,5 @@ def judge(seen: Evidence) -> Suspicion | None:
 
 
 def _worst(seen: Evidence, sample: Row) -> float:
-    return max((one["dead"] or 0.0 for one in seen.hidden(sample)), default=0.0)
+    rectifying = (one for one in seen.hidden(sample) if one["kind"] not in SATURATING)
+    return max((one["dead"] or 0.0 for one in rectifying), default=0.0)

@@ -28,7 +28,7 @@ import math
 import statistics
 from typing import Any
 
-from thalweg.interventions import Clipping, Initialization, Normalization
+from thalweg.interventions import Clipping, Initialization, LearningRate, Normalization
 from thalweg.obstacles.evidence import Evidence
 from thalweg.obstacles.suspicion import Proof, Suspicion, shown
 
@@ -67,6 +67,7 @@ def judge(seen: Evidence) -> Suspicion | None:
             "finite": shown(str(not broken), "whether loss and gradient stayed finite"),
         },
         proofs,
+        unless=[(LearningRate(0.1),), (LearningRate(0.01),)],
     )
 
 

@@ -7,7 +7,7 @@ What it is
 
 How it is measured
     Through depth: the gradient's norm over the weights' norm, first layer against the largest of
-    the others, geometric mean over the first steps in full. Through time: the gradient of the
+    the others, geometric mean over the first two steps. Through time: the gradient of the
     step's loss for the first element of the sequence over the largest one, by replaying the step.
     Below 1/300 counts, below 1/30 is a weaker sign.
 
@@ -28,12 +28,13 @@ from __future__ import annotations
 import math
 import statistics
 
-from thalweg.interventions import ActivationSwap, Initialization, Normalization
+from thalweg.interventions import ActivationSwap, Initialization, LearningRate, Normalization
 from thalweg.obstacles.evidence import SATURATING, Evidence
 from thalweg.obstacles.suspicion import Proof, Suspicion, shown
 
 CODE = "vanishing-gradient"
 FAR, NEAR = 1 / 300, 1 / 30
+EARLY = 2  # steps in full; later ones show what a rate too high has made of the network
 
 
 def judge(seen: Evidence) -> Suspicion | None:
@@ -63,12 +64,13 @@ def judge(seen: Evidence) -> Suspicion | None:
             "through_time": shown(time, "first element's gradient over the largest", "", FAR),
         },
         proofs,
+        unless=[(LearningRate(0.1),), (LearningRate(0.01),)],
     )
 
 
 def _depth(seen: Evidence) -> float:
     found = []
-    for sample in seen.samples[:6]:
+    for sample in seen.samples[:EARLY]:
         each = [seen.gradient_of(one, sample) for one in seen.layers(sample)]
         own = [one for one in each if one is not None]
         if len(own) >= 3 and max(own) > 0:
@@ -77,5 +79,5 @@ def _depth(seen: Evidence) -> float:
 
 
 def _time(seen: Evidence) -> float:
-    found = [value for _, value in seen.probes("through_time")[:8] if value is not None]
+    found = [value for _, value in seen.probes("through_time")[:EARLY] if value is not None]
     return statistics.median(found) if found else 1.0
