@@ -97,6 +97,9 @@ def runner(tmp_path_factory):
     (home / "endless.py").write_text("import time\nprint('on', flush=True)\ntime.sleep(1e6)")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PATH)
+        temporary = tmp_path_factory.getbasetemp() / "temporary"
+        temporary.mkdir(exist_ok=True)
+        patch.setenv("TMPDIR", str(temporary))
         with Runner(home / "train.py", jobs=2, folder=tmp_path_factory.mktemp("runs")) as runner:
             yield runner
 
@@ -284,8 +287,9 @@ def test_much_output_is_dropped_not_kept(tmp_path, monkeypatch):
     assert outcome.stdout_path.stat().st_size < 30000
 
 
-def test_nursery_killed_loses_its_trials_and_no_more(runner):
+def test_nursery_killed_loses_its_trials_and_no_more(runner, tmp_path_factory):
     """The runner goes on with a new nursery."""
+    temporary = tmp_path_factory.getbasetemp() / "temporary"
     script = runner.script.with_name("endless.py")
     channel = runner._channel
 
@@ -304,6 +308,7 @@ def test_nursery_killed_loses_its_trials_and_no_more(runner):
     assert run(runner, "quick.py").ended == "finished"
     assert len(family) == 4
     _gone(family)
+    assert not list(temporary.glob("thalweg-*"))
 
 
 # Interruption, in a process of its own that can be sent signals.

@@ -216,6 +216,7 @@ class _Nursery:
         process = warden.Forked(pid)
         outcome = warden.watch(process, running.trial, running.folder, stop.is_set)
         warden.end_descendants()
+        shutil.rmtree(running.temporary, ignore_errors=True)  # the nursery may be gone by now
         _tell(running.writing, outcome)
 
     # A trial in a fresh interpreter, watched by a thread.
