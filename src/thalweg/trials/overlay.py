@@ -36,6 +36,7 @@ from typing import Any
 from unittest.mock import patch
 
 from thalweg.trials.layer import Layer
+from thalweg.trials.scan import Scan
 
 Function = Callable[..., Any]
 Replacement = tuple[Any, str, Function]
@@ -324,7 +325,7 @@ class _Doors:
         place = self.layer.place(path)
         if self.layer.untouched(place) and self._unless_same(path, place) is None:
             return original(path)
-        return _Scan(self.layer, os.fspath(path), place, original)
+        return Scan(self.layer, os.fspath(path), place, original)
 
 
 def _under_its_name(given: Any, function: Function, args: Any, kwargs: Any) -> Any:
@@ -335,77 +336,3 @@ def _under_its_name(given: Any, function: Function, args: Any, kwargs: Any) -> A
         if error.filename is not None and given is not None:
             error.filename = given
         raise
-
-
-class _Entry:
-    """An ``os.DirEntry`` that goes by the name the script knows."""
-
-    def __init__(self, entry: os.DirEntry[str], path: str | bytes, place: str) -> None:
-        self._entry = entry
-        self._place = place
-        self.path = path
-        self.name = os.path.basename(path)
-
-    def __fspath__(self) -> str | bytes:
-        return self.path
-
-    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a folder, or a link to what the script sees as one."""
-        if follow_symlinks and self._entry.is_symlink():
-            return os.path.isdir(self._place)
-        return self._entry.is_dir(follow_symlinks=False)
-
-    def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a file, or a link to what the script sees as one."""
-        if follow_symlinks and self._entry.is_symlink():
-            return os.path.isfile(self._place)
-        return self._entry.is_file(follow_symlinks=False)
-
-    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """As ``os.stat``."""
-        return os.stat(self._place, follow_symlinks=follow_symlinks)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._entry, name)  # is_symlink, inode
-
-    def __repr__(self) -> str:
-        return f"<DirEntry {self.name!r}>"
-
-
-class _Scan:
-    """What ``os.scandir`` returns, for a folder of two layers."""
-
-    def __init__(self, layer: Layer, given: str | bytes, place: str, scandir: Function) -> None:
-        found: dict[str, os.DirEntry[str]] = {}
-        for folder in (place, layer.above(place)):
-            if os.path.isdir(folder):
-                with scandir(folder) as entries:
-                    found.update((entry.name, entry) for entry in entries)
-        self._entries = iter(
-            [
-                _Entry(found[name], _joined(given, name), os.path.join(place, name))
-                for name in layer.names(place)
-            ]
-        )
-
-    def __iter__(self) -> _Scan:
-        return self
-
-    def __next__(self) -> _Entry:
-        return next(self._entries)
-
-    def __enter__(self) -> _Scan:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the iteration."""
-        self._entries = iter(())
-
-
-def _joined(folder: str | bytes, name: str) -> str | bytes:
-    if isinstance(folder, bytes):
-        return os.path.join(folder, os.fsencode(name))
-    return os.path.join(folder, name)
