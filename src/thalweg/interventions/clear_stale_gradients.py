@@ -13,7 +13,7 @@ import torch
 from torch.optim.optimizer import Optimizer
 
 from thalweg.interventions.intervention import Intervention
-from thalweg.recorder.session import leaves_of
+from thalweg.recorder.leaves import leaves_of
 
 
 @dataclass

@@ -3,9 +3,10 @@
 What it changes: where data that depends on no parameter meets the first weights, it is shifted and
 scaled by the moments of the training data, per feature (per channel of an image). The moments are
 those of a recording and travel in the description, so that training and evaluation see the same
-transform; without a description they are gathered as training goes on, over the first 5000 rows. Constant features, which may stand in for a bias, are left alone. An entrance with a
-``whitening`` matrix is decorrelated instead: multiplied by the inverse root of its second moments, so
-that every direction has the same curvature (LeCun et al., Efficient BackProp, 1998, section 4.3).
+transform; without a description they are gathered as training goes on, over the first 5000 rows.
+Constant features, which may stand in for a bias, are left alone. An entrance with a ``whitening``
+matrix is decorrelated instead: multiplied by the inverse root of its second moments, so that every
+direction has the same curvature (LeCun et al., Efficient BackProp, 1998, section 4.3).
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ import numpy as np
 import torch
 
 from thalweg.interventions.intervention import Intervention
-from thalweg.recorder.anatomy import LAYERS, plain
-from thalweg.recorder.recorder import MOMENT_ROWS, entrance_of, features_last
+from thalweg.recorder.entrances import MOMENT_ROWS, Entrance, entrance_of, features_last
 from thalweg.recorder.session import Call
 
 
@@ -42,33 +42,31 @@ class InputStandardization(Intervention):
 
     def rewrite(self, call: Call) -> None:
         """Standardize the data of a layer at an entrance."""
-        if plain(call.name) not in LAYERS:
-            return
         found = entrance_of(call)
         if found is None:
             return
-        data, weight = found
-        if id(weight) not in self._order and torch.is_grad_enabled():
-            self._order[id(weight)] = len(self._order)
-            self._keep.append(weight)
-        at = self._order.get(id(weight))
-        if at is None:
-            return
-        scaled = self._scaled(data, at)
-        call.args = tuple(scaled if one is data else one for one in call.args)
+        key = id(found.weight)
+        if key not in self._order and torch.is_grad_enabled():
+            self._order[key] = len(self._order)
+            self._keep.append(found.weight)
+        at = self._order.get(key)
+        if at is not None:
+            scaled = self._scaled(found, at)
+            call.args = tuple(scaled if one is found.data else one for one in call.args)
 
-    def _scaled(self, data: torch.Tensor, at: int) -> torch.Tensor:
+    def _scaled(self, found: Entrance, at: int) -> torch.Tensor:
+        data, axis = found.data, found.axis
         if not self.entrances:
             gathered = self._gathered.setdefault(at, Gathered())
             if torch.is_grad_enabled():
-                gathered.add(data)
-            return _standardized(data, gathered.mean, gathered.std)
+                gathered.add(features_last(data, axis))
+            return _standardized(data, gathered.mean, gathered.std, axis)
         if at >= len(self.entrances):
             return data
         if "whitening" in self.entrances[at]:
-            return _whitened(data, self.entrances[at]["whitening"])
+            return _whitened(data, self.entrances[at]["whitening"], axis)
         mean, std = (torch.as_tensor(self.entrances[at][key]) for key in ("mean", "std"))
-        return _standardized(data, mean, std)
+        return _standardized(data, mean, std, axis)
 
     def name(self) -> str:
         """A few words for a table."""
@@ -98,10 +96,9 @@ class Gathered:
         self.rows = 0
         self._sum = self._squares = torch.zeros(1, dtype=torch.float64)
 
-    def add(self, data: torch.Tensor) -> None:
+    def add(self, table: torch.Tensor) -> None:
         """Count these rows in, until there are enough."""
         if self.rows < MOMENT_ROWS:
-            table = features_last(data)
             self.rows += len(table)
             self._sum = self._sum + table.sum(0)
             self._squares = self._squares + table.square().sum(0)
@@ -118,23 +115,26 @@ class Gathered:
         return torch.where(variance > 1e-16, variance.sqrt(), 1.0)
 
 
-def _standardized(data: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+def _standardized(
+    data: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, axis: int
+) -> torch.Tensor:
     """(data - mean) / std by feature, in the data's own type; data of another width is left alone."""
     mean, std = (one.to(data.device, torch.float64) for one in (mean, std))
-    axis = 1 if data.dim() in (4, 5) else -1
+    axis = max(axis, -data.dim())
     if mean.dim() and mean.numel() not in (1, data.shape[axis]):
         return data
-    if mean.dim() and axis == 1:
-        shape = (-1, *[1] * (data.dim() - 2))
+    if mean.dim():
+        shape = (-1, *[1] * (-1 - axis))
         mean, std = mean.reshape(shape), std.reshape(shape)
     return ((data.to(torch.float64) - mean) / std).to(data.dtype)
 
 
-def _whitened(data: torch.Tensor, whitening: list[list[float]]) -> torch.Tensor:
+def _whitened(data: torch.Tensor, whitening: list[list[float]], axis: int) -> torch.Tensor:
     matrix = torch.as_tensor(whitening, dtype=torch.float64, device=data.device)
-    if matrix.shape[0] != data.shape[-1]:
+    table = data.to(torch.float64).movedim(axis, -1)
+    if matrix.shape[0] != table.shape[-1]:
         return data
-    return (data.to(torch.float64) @ matrix).to(data.dtype)
+    return (table @ matrix).movedim(-1, axis).to(data.dtype)
 
 
 def of_moments(

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import torch
 
 from thalweg.interventions.intervention import Intervention
-from thalweg.recorder.session import Session, leaves_of
+from thalweg.recorder.leaves import leaves_of
+from thalweg.recorder.session import Session
 
 
 @dataclass

@@ -10,10 +10,41 @@ import torch
 from torch import nn
 
 
+class Names:
+    """The names of leaves; looked up once, since looking goes through every living object."""
+
+    def __init__(self) -> None:
+        self._leaves: dict[int, torch.Tensor] = {}  # held, so that identities stay their own
+        self._names: dict[int, str] = {}
+
+    @property
+    def leaves(self) -> list[torch.Tensor]:
+        """Every leaf that was added, in order."""
+        return list(self._leaves.values())
+
+    def add(self, leaves: Sequence[torch.Tensor]) -> None:
+        """Remember these as parameters of the program."""
+        self._leaves |= {id(leaf): leaf for leaf in leaves}
+
+    def of(self, leaves: Sequence[torch.Tensor]) -> list[str]:
+        """A name for each leaf."""
+        new = [leaf for leaf in leaves if id(leaf) not in self._names]
+        if any(id(leaf) in self._leaves for leaf in new):
+            known = self.leaves
+            self._names = {id(x): name for x, name in zip(known, names_of(known), strict=True)}
+        shaped = {id(leaf): by_shape(leaf) for leaf in new}
+        return [(shaped | self._names)[id(leaf)] for leaf in leaves]
+
+
+def by_shape(leaf: torch.Tensor) -> str:
+    """What a leaf is called that has no name."""
+    return f"tensor{list(leaf.shape)}"
+
+
 def names_of(leaves: Sequence[torch.Tensor]) -> list[str]:
     """A name for each leaf: by its module, by the script's variable, else by its shape."""
     known = _variable_names() | _module_names(leaves)
-    return [known.get(id(leaf), f"tensor{list(leaf.shape)}") for leaf in leaves]
+    return [known.get(id(leaf)) or by_shape(leaf) for leaf in leaves]
 
 
 def _variable_names() -> dict[int, str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from thalweg.recorder.leaves import is_leaf, needs_gradient
 from thalweg.recorder.session import Call, Listener, Session
 
 EQUALITIES = frozenset({"eq", "__eq__"})
@@ -24,7 +25,7 @@ COMPARISONS = EQUALITIES | frozenset(
     "ne __ne__ gt lt ge le __gt__ __lt__ __ge__ __le__ isclose allclose".split()
 )
 DIFFERENCES = frozenset("sub __sub__ rsub __rsub__ cdist dist pairwise_distance norm".split())
-READERS = frozenset({"item", "__float__", "__format__", "tolist", "__str__"})
+READERS = frozenset({"item", "__float__", "__format__", "tolist", "numpy", "__array__"})
 LOSSES = frozenset(
     "cross_entropy nll_loss binary_cross_entropy binary_cross_entropy_with_logits mse_loss l1_loss "
     "smooth_l1_loss huber_loss kl_div poisson_nll_loss gaussian_nll_loss hinge_embedding_loss "
@@ -33,20 +34,31 @@ LOSSES = frozenset(
 )
 
 # With gradients on, these are the ways by which a value leaves the training graph.
-LEAVING = COMPARISONS | READERS | {"detach", "argmax", "argmin", "max", "topk", "round", "sign"}
+LEAVING = COMPARISONS | READERS | {
+    "detach", "data", "argmax", "argmin", "max", "topk", "round", "sign"
+}  # fmt: skip
+# Nodes of the autograd graph by which a scalar is known for what it is, and how far they are sought.
+LOSS_NODES = ("Loss", "CrossEntropy", "LogSoftmax", "LogSigmoid", "Softplus", "LogBackward")
+ERROR_NODES = ("SubBackward", "RsubBackward", "CdistBackward")
+NEAR = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a value descends from the parameters."""
+    """How a value descends from the parameters.
 
-    training: bool  # through a graph that is being differentiated
-    kind: str = "value"  # "value", "loss", "error" or "rate"
+    Attributes:
+        training: Through a graph that is being differentiated.
+        kind: ``value``, ``loss``, ``error``, ``rate``, or ``weights`` if no data came in.
+    """
+
+    training: bool
+    kind: str = "value"
 
 
 @dataclass(slots=True)
 class Reading:
-    """One pass of one line over a data set.
+    """One pass of one line over a data set; a line may make several at one step.
 
     Attributes:
         site: ``file.py:line`` of the script.
@@ -86,6 +98,7 @@ class Readings(Listener):
 
     def __init__(self, folder: str, limit: int = 5000) -> None:
         self.readings: list[Reading] = []
+        self._ways: list[int] = []
         self._folder, self._limit = folder, limit
         self._origins: dict[int, tuple[weakref.ref[torch.Tensor], Origin]] = {}
 
@@ -95,73 +108,111 @@ class Readings(Listener):
 
     def called(self, call: Call, result: Any) -> None:
         """Pass the descent on, and note what is read."""
-        if not self._origins and torch.is_grad_enabled() and call.name not in LEAVING:
+        leaving = call.name in LEAVING or not torch.is_grad_enabled()
+        if call.name == "grad_of" or not (leaving or self._origins):
             return
-        found = [o for one in call.args if (o := self._origin(one)) is not None]
+        given = _tensors((*call.args, *call.kwargs.values()))
+        found = [o for one in given if (o := self._origin(one)) is not None]
         if not found:
             return
-        origin = _next(call, found)
+        origin = _next(call, found, alone=len(found) == len(given))
         if call.name in READERS:
             self._read(call, origin)
         elif call.name in EQUALITIES and isinstance(result, torch.Tensor):
             self._note("accuracy", origin, float(result.sum()), result.numel())
         for one in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(one, torch.Tensor) and not one.requires_grad:
-                key = id(one)
-                self._origins[key] = (weakref.ref(one, lambda _, k=key: self._drop(k)), origin)
+            if isinstance(one, torch.Tensor) and not needs_gradient(one):
+                self._follow(one, origin)
+
+    def _follow(self, tensor: torch.Tensor, origin: Origin) -> None:
+        key = id(tensor)
+        self._origins[key] = (weakref.ref(tensor, lambda _: self._drop(key)), origin)
 
     def _drop(self, key: int) -> None:
         self._origins.pop(key, None)
 
-    def _origin(self, part: Any) -> Origin | None:
+    def _origin(self, tensor: torch.Tensor) -> Origin | None:
         """Where a value comes from; None if it has nothing to do with the parameters."""
-        if isinstance(part, torch.Tensor):
-            if part.requires_grad:
-                return Origin(training=not part.is_leaf)
-            known = self._origins.get(id(part))
-            return known[1] if known and known[0]() is part else None
-        if isinstance(part, tuple | list):
-            return next((o for one in part if (o := self._origin(one)) is not None), None)
-        return None
+        if is_leaf(tensor):
+            return Origin(training=False, kind="weights")
+        if needs_gradient(tensor):
+            return Origin(training=True, kind=kind_in_graph(tensor))
+        known = self._origins.get(id(tensor))
+        return known[1] if known and known[0]() is tensor else None
 
     def _read(self, call: Call, origin: Origin) -> None:
         source = call.args[0]
-        if not isinstance(source, torch.Tensor) or source.numel() != 1:
-            return
-        kind = "loss" if source.requires_grad and not source.is_leaf else origin.kind
-        self._note(kind, origin, float(source.detach()), 1)
-        self._drop(id(source))  # formatting reads the same number twice
+        if isinstance(source, torch.Tensor) and source.numel() == 1 and not source.is_complex():
+            self._note(origin.kind, origin, float(source.detach()), 1)
+            self._drop(id(source))  # formatting reads the same number twice
 
     def _note(self, kind: str, origin: Origin, total: float, count: int) -> None:
-        if len(self.readings) >= (self._limit // 2 if origin.training else self._limit):
-            return  # a loop that prints every loss must not crowd the evaluations out
-        site, step = self._site(), self._session.step
-        for last in reversed(self.readings):
+        if origin.kind == "weights" or len(self.readings) >= self._limit_of(origin):
+            return
+        (site, way), step = self._place(), self._session.step
+        for last, via in zip(reversed(self.readings), reversed(self._ways), strict=True):
             if last.step != step:
                 break
-            if last.site == site and last.kind == kind:
+            if (last.site, last.kind, via) == (site, kind, way):
                 last.total, last.count = last.total + total, last.count + count
                 return
         self.readings.append(Reading(site, kind, origin.training, step, total, count))
+        self._ways.append(way)
 
-    def _site(self) -> str:
+    def _limit_of(self, origin: Origin) -> int:
+        """A loop that prints every loss must not crowd the evaluations out."""
+        return self._limit // 2 if origin.training else self._limit
+
+    def _place(self) -> tuple[str, int]:
+        """The line of the script that reads, and the way by which the script came to it.
+
+        A function that is called for the training set and then for the test set reads twice.
+        """
         frame: Any = sys._getframe(2)
+        site, way = "", []
         while frame is not None:
             name = frame.f_code.co_filename
             if name.startswith(self._folder) and "site-packages" not in name:
-                return f"{name.rpartition('/')[2]}:{frame.f_lineno}"
+                site = site or f"{name.rpartition('/')[2]}:{frame.f_lineno}"
+                way.append((name, frame.f_lasti))
             frame = frame.f_back
-        return "?"
+        return site or "?", hash(tuple(way))
 
 
-def _next(call: Call, found: list[Origin]) -> Origin:
+def _tensors(part: Any) -> list[torch.Tensor]:
+    """Every tensor among arguments and lists of arguments."""
+    if isinstance(part, tuple | list):
+        return [one for item in part for one in _tensors(item)]
+    return [part] if isinstance(part, torch.Tensor) else []
+
+
+def kind_in_graph(tensor: torch.Tensor) -> str:
+    """What a value with a graph is, by the nearest telling node: a loss, an error, else a value."""
+    waiting, seen = [tensor.grad_fn], 0
+    while waiting and seen < NEAR:
+        node, seen = waiting.pop(0), seen + 1
+        if node is None:
+            continue
+        name = node.name()
+        if any(part in name for part in LOSS_NODES):
+            return "loss"
+        if name.startswith(ERROR_NODES):
+            return "error"
+        waiting.extend(parent for parent, _ in node.next_functions)
+    return "value"
+
+
+def _next(call: Call, found: list[Origin], alone: bool) -> Origin:
+    """What a call makes of what it is given; ``alone``: no tensor of another origin came in."""
     training = any(origin.training for origin in found)
     kinds = {origin.kind for origin in found}
+    if alone and kinds == {"weights"}:
+        return Origin(training, "weights")
     if call.name in LOSSES:
         return Origin(training, "loss")
     if call.name in COMPARISONS:
         return Origin(training, "rate")
-    if call.name in DIFFERENCES and kinds <= {"value", "error"}:
+    if call.name in DIFFERENCES and kinds <= {"value", "error", "weights"}:
         return Origin(training, "error")
     first = next((kind for kind in ("loss", "rate", "error") if kind in kinds), "value")
     return Origin(training, first)

@@ -89,12 +89,17 @@ class Recording:
         return None
 
     def series(self, measure: tuple[str, str]) -> list[tuple[int, float]]:
-        """The values of a measure over the steps; not a number where it was not finite."""
-        return [
-            (one["step"], math.nan if one["value"] is None else one["value"])
+        """The values of a measure over the steps; not a number where it was not finite.
+
+        Of several passes at one step (over the training set, then over the test set) the last
+        counts.
+        """
+        found = {
+            one["step"]: math.nan if one["value"] is None else one["value"]
             for one in self.readings
             if (one["site"], one["kind"]) == measure
-        ]
+        }
+        return sorted(found.items())
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -12,11 +12,12 @@ modules look alike from here.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.optim.optimizer import (
@@ -26,15 +27,19 @@ from torch.optim.optimizer import (
 )
 from torch.overrides import TorchFunctionMode
 
+from thalweg.recorder.leaves import leaves_of, trained_by
+from thalweg.recorder.modes import hide_from_fast_paths, put_back, take_off
+
 # Calls that neither compute a value the loss can depend on nor read one out.
 SILENT = frozenset(
     "dim size numel stride storage_offset is_complex is_floating_point is_contiguous element_size "
     "data_ptr get_device untyped_storage nelement ndimension type_as __len__ __hash__ "
     "_set_grad_enabled _record_function_enter_new _record_function_exit._RecordFunction "
-    "requires_grad_ retain_grad register_hook is_nonzero_ has_names __repr__ names".split()
+    "requires_grad_ retain_grad register_hook is_nonzero_ has_names __repr__ names __set__ __delete__"
+    .split()
 )
 # Properties whose value is a tensor computed from the tensor they belong to.
-VIEWING = frozenset({"T", "mT", "H", "mH", "real", "imag"})
+VIEWING = frozenset({"T", "mT", "H", "mH", "real", "imag", "data"})
 
 
 @dataclass(slots=True)
@@ -48,7 +53,13 @@ class Call:
 
 
 class Listener:
-    """What can happen in a session. Each method does nothing here; a listener has those it needs."""
+    """What can happen in a session. Each method does nothing here; a listener has those it needs.
+
+    Attributes:
+        only_looks: Whether ``rewrite`` leaves every call as it is.
+    """
+
+    only_looks: ClassVar[bool] = False
 
     def started(self, session: Session) -> None:
         """The script is about to run."""
@@ -84,23 +95,6 @@ class Listener:
         """The script has ended, whatever the way."""
 
 
-def leaves_of(loss: torch.Tensor) -> list[torch.Tensor]:
-    """The leaf tensors whose gradient the loss has, in the order a backward walk meets them."""
-    found: dict[int, torch.Tensor] = {}
-    seen: set[Any] = set()
-    waiting = [loss.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        leaf = getattr(node, "variable", None)
-        if isinstance(leaf, torch.Tensor):
-            found.setdefault(id(leaf), leaf)
-        waiting.extend(parent for parent, _ in node.next_functions)
-    return list(found.values())
-
-
 def name_of(func: Callable[..., Any]) -> str:
     """The function's name; for a property of a tensor, the property's."""
     name = getattr(func, "__name__", "") or str(func)
@@ -127,29 +121,34 @@ class Session:
 
     def __enter__(self) -> Session:
         self._undo: list[Callable[[], None]] = []
-        self._quiet: Any = None
+        self._hushed: int | None = None
         self._by_hand = False
         self._constructing_own = False
         self._stands_for: dict[int, Optimizer] = {}
+        self._scaled: tuple[torch.Tensor, torch.Tensor] | None = None
         self._watch_optimizers()
+        self._watch_scalers()
         for listener in self.listeners:
             listener.started(self)
         self._rewriters = _overriding(self.listeners, "rewrite")
         self._watchers = _overriding(self.listeners, "called")
         self._mode = _Mode(self)
+        if all(one.only_looks for one in self._rewriters):
+            self._undo.append(hide_from_fast_paths(self._mode))
         self._mode.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        self._loud()
-        self._end_manual_step()
-        self._mode.__exit__(kind, error, at)
-        for undo in reversed(self._undo):
-            undo()
-        for listener in self.listeners:
-            listener.finished()
+        with ExitStack() as leaving:  # each of these is done whatever the others raise
+            for listener in reversed(self.listeners):
+                leaving.callback(listener.finished)
+            for undo in self._undo:
+                leaving.callback(undo)
+            self._loud()
+            leaving.callback(take_off, self._mode)
+            self._end_manual_step()
 
     def step_of(self, optimizer: Optimizer | None) -> int:
         """How many updates of this optimizer have ended."""
@@ -165,21 +164,25 @@ class Session:
         name = name_of(func)
         if name in SILENT:
             return func(*args, **kwargs)
-        if name == "backward" and args and isinstance(args[0], torch.Tensor):
+        if name == "backward" and args:
             return self._backward(func, args, kwargs)
         if func is torch.autograd.grad:
             return self._grad(func, args, kwargs)
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return func(*args, **kwargs)  # inside vmap and its kin there are no values to look at
         call = Call(func, name, args, kwargs)
-        for listener in self._rewriters:
-            listener.rewrite(call)
+        with torch._C.DisableTorchFunction():
+            for listener in self._rewriters:
+                listener.rewrite(call)
         result = call.func(*call.args, **call.kwargs)
-        for listener in self._watchers:
-            listener.called(call, result)
+        with torch._C.DisableTorchFunction():
+            for listener in self._watchers:
+                listener.called(call, result)
         return result
 
     def _backward(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> None:
-        loss = args[0]
-        if loss.numel() != 1 or kwargs.get("create_graph"):
+        loss = self._meant(_alone(args[0]))
+        if loss is None or loss.numel() != 1:
             func(*args, **kwargs)
             return
         self._before_backward(loss)
@@ -189,6 +192,14 @@ class Session:
             self._change_gradients(leaves)
         self._after_backward(loss)
 
+    def _meant(self, loss: torch.Tensor | None) -> torch.Tensor | None:
+        """The loss itself where the program differentiates it times a gradient scaler's factor."""
+        if self._scaled is None or self._scaled[0] is not loss:
+            return loss
+        loss = self._scaled[1]
+        self._scaled = None
+        return loss
+
     def _change_gradients(self, leaves: list[torch.Tensor]) -> None:
         old = [leaf.grad for leaf in leaves]
         new = self._offer(leaves, old)
@@ -197,35 +208,42 @@ class Session:
                 leaf.grad = after
 
     def _grad(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
-        outputs = args[0] if args else kwargs.get("outputs")
-        loss = outputs[0] if isinstance(outputs, list | tuple) and len(outputs) == 1 else outputs
-        scalar = isinstance(loss, torch.Tensor) and loss.numel() == 1
-        if not scalar or kwargs.get("create_graph") or self.optimizers:
+        loss = _alone(args[0] if args else kwargs.get("outputs"))
+        inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
+        leaves = [inputs] if isinstance(inputs, torch.Tensor) else list(inputs or ())
+        if loss is None or loss.numel() != 1 or not self._trains(leaves, kwargs):
             return func(*args, **kwargs)
         self._before_backward(loss)
-        inputs = args[1] if len(args) > 1 else kwargs["inputs"]
-        leaves = [inputs] if isinstance(inputs, torch.Tensor) else list(inputs)
-        result = tuple(self._offer(leaves, func(*args, **kwargs)))
+        result = func(*args, **kwargs)
+        if not self.optimizers:
+            result = tuple(self._offer(leaves, result))
         self._after_backward(loss)
         return result
 
+    def _trains(self, leaves: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+        """Whether gradients of these tensors are taken to train them by."""
+        if kwargs.get("create_graph") or not all(isinstance(x, torch.Tensor) for x in leaves):
+            return False
+        if not self.optimizers:
+            return True
+        own = {id(p) for p in trained_by(self.optimizers)}
+        return all(id(leaf) in own for leaf in leaves)
+
     def _offer(self, leaves: Sequence[torch.Tensor], gradients: Sequence[Any]) -> Sequence[Any]:
-        for listener in self.listeners:
-            gradients = listener.gradients(leaves, gradients)
+        with torch._C.DisableTorchFunction():
+            for listener in self.listeners:
+                gradients = listener.gradients(leaves, gradients)
         return gradients
 
     def _before_backward(self, loss: torch.Tensor) -> None:
         self._end_manual_step()
-        for listener in self.listeners:
-            listener.before_backward(loss)
+        self._tell("before_backward", loss)
 
     def _after_backward(self, loss: torch.Tensor) -> None:
-        for listener in self.listeners:
-            listener.after_backward(loss)
+        self._tell("after_backward", loss)
         if not self.optimizers:
             self._by_hand = True
-            for listener in self.listeners:
-                listener.before_step(None)
+            self._tell("before_step", None)
 
     def _end_manual_step(self) -> None:
         """A program without an optimizer has made its update when it differentiates again."""
@@ -235,8 +253,13 @@ class Session:
 
     def _count(self, optimizer: Optimizer | None) -> None:
         self.steps[id(optimizer)] = self.steps.get(id(optimizer), 0) + 1
-        for listener in self.listeners:
-            listener.after_step(optimizer)
+        self._tell("after_step", optimizer)
+
+    def _tell(self, event: str, about: object) -> None:
+        """Let every listener hear of an event; no function mode sees what they compute."""
+        with torch._C.DisableTorchFunction():
+            for listener in self.listeners:
+                getattr(listener, event)(about)
 
     def _watch_optimizers(self) -> None:
         construct = Optimizer.__init__
@@ -245,8 +268,7 @@ class Session:
             construct(optimizer, *args, **kwargs)
             if not self._constructing_own and not any(known is optimizer for known in self.optimizers):
                 self.optimizers.append(optimizer)
-                for listener in self.listeners:
-                    listener.optimizer_made(optimizer)
+                self._tell("optimizer_made", optimizer)
 
         Optimizer.__init__ = constructing  # type: ignore[method-assign]
         self._undo.append(lambda: setattr(Optimizer, "__init__", construct))
@@ -265,26 +287,56 @@ class Session:
         finally:
             self._constructing_own = False
 
-    def _pre_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        optimizer = self._stands_for.get(id(optimizer), optimizer)
+    def _pre_step(
+        self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         self._loud()
-        with torch._C.DisableTorchFunction():  # what listeners compute is not the program's
-            for listener in self.listeners:
-                listener.before_step(optimizer)
-        if not args and not kwargs.get("closure"):  # a closure is the program's own: stay to see it
-            self._quiet = torch._C.DisableTorchFunction()
-            self._quiet.__enter__()
+        self._tell("before_step", self._stands_for.get(id(optimizer), optimizer))
+        self._hush()
+        if len(args) > 1 and callable(args[1]):
+            return (args[0], self._heard(args[1]), *args[2:]), kwargs
+        if callable(kwargs.get("closure")):
+            return args, kwargs | {"closure": self._heard(kwargs["closure"])}
+        return None
 
     def _post_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self._loud()
-        with torch._C.DisableTorchFunction():
-            self._count(self._stands_for.get(id(optimizer), optimizer))
+        self._count(self._stands_for.get(id(optimizer), optimizer))
+
+    def _heard(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """The program's own closure, watched, amid the optimizer's arithmetic, which is not."""
+
+        @functools.wraps(closure)
+        def evaluate() -> Any:
+            self._loud()
+            try:
+                return closure()
+            finally:
+                self._hush()
+
+        return evaluate
+
+    def _hush(self) -> None:
+        """Watch no calls for a while: an optimizer's own arithmetic is none of the program's."""
+        self._hushed = take_off(self._mode)
 
     def _loud(self) -> None:
-        """Watch calls again. An optimizer's own arithmetic is not watched, for speed."""
-        if self._quiet is not None:
-            self._quiet.__exit__(None, None, None)
-            self._quiet = None
+        """Watch calls again."""
+        if self._hushed is not None:
+            put_back(self._mode, self._hushed)
+            self._hushed = None
+
+    def _watch_scalers(self) -> None:
+        scale = torch.amp.GradScaler.scale
+
+        def scaling(scaler: Any, outputs: Any) -> Any:
+            result = scale(scaler, outputs)
+            if isinstance(outputs, torch.Tensor) and isinstance(result, torch.Tensor):
+                self._scaled = (result, outputs)
+            return result
+
+        torch.amp.GradScaler.scale = scaling
+        self._undo.append(lambda: setattr(torch.amp.GradScaler, "scale", scale))
 
 
 class _Mode(TorchFunctionMode):
@@ -296,6 +348,13 @@ class _Mode(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         return self._session.answer(func, args, kwargs or {})
+
+
+def _alone(outputs: Any) -> torch.Tensor | None:
+    """The one tensor that is differentiated; None if there are several."""
+    if isinstance(outputs, list | tuple) and len(outputs) == 1:
+        outputs = outputs[0]
+    return outputs if isinstance(outputs, torch.Tensor) else None
 
 
 def _overriding(listeners: Sequence[Listener], event: str) -> list[Listener]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from thalweg.recorder.leaves import trained_by
+
 LOOKED_AT = 4
 
 
@@ -45,12 +47,32 @@ class Staleness:
         if optimizer is None:
             return self._by_hand
         stale = bool(self._used.get(id(optimizer)))
-        params = [p for group in optimizer.param_groups for p in group["params"]]
+        params = trained_by([optimizer])
         with_gradient = [p for p in params if p.grad is not None and not p.grad.is_sparse]
         self._used[id(optimizer)] = [
             (p, p.grad) for p in with_gradient[:LOOKED_AT] if bool(p.grad.count_nonzero())
         ]
         return stale
+
+
+class Unused:
+    """The gradients that came since the last update, and whether the program threw them away.
+
+    A step that a gradient scaler skips, and a backward pass for another purpose than training, end
+    in gradients that are cleared before an update has used them.
+    """
+
+    def __init__(self) -> None:
+        self._came: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def remember(self, optimizers: Sequence[Any]) -> None:
+        """A backward pass has ended."""
+        with_gradient = [[p for p in trained_by([o]) if p.grad is not None] for o in optimizers]
+        self._came = [(p, p.grad) for own in with_gradient for p in own[:LOOKED_AT]]
+
+    def dropped(self) -> bool:
+        """Whether all that had come is gone."""
+        return bool(self._came) and not any(_still_there(*pair) for pair in self._came)
 
 
 def _still_there(param: torch.Tensor, gradient: torch.Tensor) -> bool:

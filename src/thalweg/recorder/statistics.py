@@ -15,6 +15,7 @@ from thalweg.recorder.anatomy import (
     activations,
     ending,
     layers,
+    plain,
 )
 from thalweg.recorder.tape import Tape
 
@@ -31,7 +32,7 @@ def rms(tensor: torch.Tensor) -> float | None:
     """Root mean square."""
     if not tensor.numel():
         return None
-    return number(tensor.detach().to(torch.float64).square().mean().sqrt())
+    return number(tensor.detach().abs().to(torch.float64).square().mean().sqrt())
 
 
 def units_last(tensor: torch.Tensor) -> torch.Tensor | None:
@@ -52,13 +53,19 @@ def parameter(
         "shape": list(before.shape),
         "dtype": str(before.dtype).removeprefix("torch."),
         "norm": number(before.norm()),
-        "gradient": None if gradient is None else number(gradient.norm()),
-        "update": number((after - before).to(torch.float64).norm()),
+        "gradient": None if gradient is None else number(_entries(gradient).norm()),
+        "update": number((after - before).abs().to(torch.float64).norm()),
     }
     if gradient is not None and gradient.numel():
-        data["zeros"] = number((gradient == 0).double().mean())
+        nonzero = int(_entries(gradient).count_nonzero())
+        data["zeros"] = 1.0 - nonzero / gradient.numel()
         data["unchanged"] = number((after == before).double().mean())
     return data
+
+
+def _entries(gradient: torch.Tensor) -> torch.Tensor:
+    """The gradient, or of a sparse one the entries that are there."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
 def twins(weight: torch.Tensor, units: int) -> float:
@@ -171,5 +178,6 @@ def anatomy(tape: Tape, leaves: Values, values: Values, names: list[str]) -> dic
     return {
         "layers": [layer(one, leaves, values, names) for one in layers(tape)],
         "activations": [activation(one, values) for one in activations(tape)],
+        "operations": sorted({plain(note.name) for note in tape.notes}),
         "ending": None if end is None else meeting(end, values),
     }

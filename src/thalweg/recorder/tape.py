@@ -14,17 +14,19 @@ itself does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
+from thalweg.recorder.leaves import needs_gradient
 from thalweg.recorder.session import Call, Listener
+from thalweg.recorder.surroundings import Autocast, RandomState, autocast_as, autocast_now
 
 # Writes into its own arguments: the position of the tensors it changes.
 BUFFER_WRITERS = {"batch_norm": (1, 2), "instance_norm": (1, 2)}
-CUTS = frozenset({"detach", "detach_", "item", "tolist", "numpy", "grad_of", "__float__"})
+CUTS = frozenset({"detach", "detach_", "data", "item", "tolist", "numpy", "grad_of", "__float__"})
+NOT_IN_PLACE = frozenset({"__index__", "__int__", "__invert__", "__iter__"})
 
 
 class TapeError(RuntimeError):
@@ -54,8 +56,8 @@ class Note:
     name: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    random: torch.Tensor | None
-    autocast: torch.dtype | None
+    random: RandomState | None
+    autocast: Autocast
     results: list[int | None]
     reads: frozenset[int]
     writes: frozenset[int]
@@ -100,12 +102,13 @@ class Tape:
         memory: list[Any] = [None] * self.slots
         for position, slot in enumerate(self.leaf_slots):
             memory[slot] = given.get(position, self.leaves[position])
-        state = torch.get_rng_state()
+        drawn = [g for note in self.notes if note.random for g, _ in note.random.own]
+        state = RandomState.now(drawn)
         try:
             for note in self.notes:
                 _play(note, memory, instead or {})
         finally:
-            torch.set_rng_state(state)
+            state.restore()
         return memory
 
     def check(self) -> None:
@@ -114,8 +117,10 @@ class Tape:
         Raises:
             TapeError: If the tape has a flaw or the played loss differs from the recorded one.
         """
-        # with gradients, as the program ran: some kernels round differently without
-        again = self.loss([leaf.detach().requires_grad_() for leaf in self.leaves]).detach()
+        # with gradients, as the program ran: some kernels round differently without;
+        # on copies, since a call may write into its weights (an embedding with a largest norm)
+        copies = [leaf.detach().clone().requires_grad_() for leaf in self.leaves]
+        again = self.loss(copies).detach()
         if not torch.equal(again.reshape(()), self.value.reshape(())) and not (
             again.isnan().all() and self.value.isnan().all()
         ):
@@ -135,11 +140,9 @@ def _play(note: Note, memory: list[Any], instead: Mapping[int, torch.Tensor]) ->
             return memory[part.index]
         return instead.get(id(part), part) if isinstance(part, torch.Tensor) else part
 
-    with ExitStack() as around:
-        if note.random is not None:
-            torch.set_rng_state(note.random)
-        if note.autocast is not None:
-            around.enter_context(torch.autocast("cpu", dtype=note.autocast))
+    if note.random is not None:
+        note.random.restore()
+    with autocast_as(note.autocast):
         result = note.func(*_each(fill, note.args), **_each(fill, note.kwargs))
     for slot, value in zip(note.results, _tensors(result), strict=True):
         if slot is not None:
@@ -162,14 +165,13 @@ def _each(change: Callable[[Any], Any], part: Any) -> Any:
 
 def _tensors(part: Any) -> list[torch.Tensor]:
     """Every tensor in a nesting of containers, in order."""
-    found: list[torch.Tensor] = []
+    return [one for one in _values(part) if isinstance(one, torch.Tensor)]
 
-    def look(item: Any) -> Any:
-        if isinstance(item, torch.Tensor):
-            found.append(item)
-        return item
 
-    _each(look, part)
+def _values(part: Any) -> list[Any]:
+    """Everything in a nesting of containers, in order."""
+    found: list[Any] = []
+    _each(found.append, part)
     return found
 
 
@@ -178,6 +180,8 @@ class TapeRecorder(Listener):
 
     ``on`` may be changed at any time; ``take`` hands over the tape that ends in a loss.
     """
+
+    only_looks: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.on = True
@@ -191,34 +195,47 @@ class TapeRecorder(Listener):
         self._leaf_slots: list[int] = []
         self._notes: list[Note] = []
         self._made: set[int] = set()  # slots that a call on the tape has filled
+        self._sharing: dict[int, set[int]] = {}  # slots whose tensors are views of one memory
+        self._unexplained: dict[int, str] = {}  # slots of values that came from nowhere
         self._slots = 0
-        self._flaw = ""
 
     def rewrite(self, call: Call) -> None:
         """Note the random state that the call will find, and keep what it writes into."""
         if not self.on or not torch.is_grad_enabled() or call.name in CUTS:
             self._reads: list[torch.Tensor] = []
+            self._freeze(_targets(call))
             return
-        self._reads = [
-            one for one in _tensors((call.args, call.kwargs)) if self._depends(one, call)
-        ]
-        self._random = torch.get_rng_state()
-        self._before = _written(call)
+        given = _values((call.args, call.kwargs))
+        self._reads = [x for x in given if isinstance(x, torch.Tensor) and self._depends(x, call)]
+        if self._reads:
+            self._random = RandomState.now(x for x in given if isinstance(x, torch.Generator))
+            self._before = _written(call)
+
+    def _freeze(self, written: Sequence[torch.Tensor]) -> None:
+        """What the program writes where its gradient does not look is a constant from here on."""
+        for one in written:
+            if self._slot_of.get(id(one)) not in self._leaf_slots:
+                self._slot_of.pop(id(one), None)
 
     def called(self, call: Call, result: Any) -> None:
         """Note the call if it depends on a leaf."""
         if not self.on or not self._reads:
             return
+        if any(self._slot_of.get(key) in self._leaf_slots for key in self._before):
+            return  # a leaf was filled (initialized, loaded): it counts by what it holds at the end
         read = frozenset(self._slot_of[id(one)] for one in self._reads)
         writes = {self._slot(one) for one, _ in self._before.values()}
         args, kwargs = _each(self._note, call.args), _each(self._note, call.kwargs)
-        results = [self._place(one) for one in _tensors(result)]
+        made = _tensors(result)
+        changed = [one for one in made if id(one) in self._slot_of]
+        results = [self._place(one) for one in made]
         writes |= {slot for slot in results if slot is not None}
-        random = None if torch.equal(torch.get_rng_state(), self._random) else self._random
-        autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+        for one in (*changed, *(one for one, _ in self._before.values())):
+            writes |= self._sharing.get(_storage(one), set())
+        random = None if self._random.still() else self._random
         self._notes.append(
             Note(
-                call.func, call.name, args, kwargs, random, autocast, results, read,
+                call.func, call.name, args, kwargs, random, autocast_now(), results, read,
                 frozenset(writes),
             )
         )  # fmt: skip
@@ -236,14 +253,16 @@ class TapeRecorder(Listener):
         """Whether the loss's gradient flows to or through this tensor; a new leaf gets its slot."""
         if id(tensor) in self._slot_of:
             return True
-        if not tensor.requires_grad:
+        if not needs_gradient(tensor):
             return False
         if not tensor.is_leaf:
-            self._flaw = (
+            slot = self._new(tensor)
+            self._made.add(slot)
+            self._unexplained[slot] = (
                 f"{call.name} reads a value that no visible call computed (a custom "
                 "autograd.Function, a compiled module, or a graph kept from an earlier step)"
             )
-            return False
+            return True
         self._leaves.append(tensor)
         self._leaf_slots.append(self._new(tensor))
         return True
@@ -259,6 +278,7 @@ class TapeRecorder(Listener):
     def _new(self, tensor: torch.Tensor) -> int:
         slot, self._slots = self._slots, self._slots + 1
         self._slot_of[id(tensor)] = slot
+        self._sharing.setdefault(_storage(tensor), set()).add(slot)
         self._held.append(tensor)
         return slot
 
@@ -275,10 +295,10 @@ class TapeRecorder(Listener):
         """The tape that ends in this loss; recording goes on."""
         end = self._slot_of.get(id(loss))
         if end is None:
-            flaw = self._flaw or "no visible call computed the loss"
-            return Tape([], [], [], -1, loss.detach(), 0, flaw)
+            return Tape([], [], [], -1, loss.detach(), 0, "no visible call computed the loss")
         notes = needed(self._notes, end)
         read = frozenset().union(*(note.reads for note in notes)) | {end}
+        flaw = next((why for slot, why in self._unexplained.items() if slot in read), "")
         pairs = [
             (leaf, slot)
             for leaf, slot in zip(self._leaves, self._leaf_slots, strict=True)
@@ -286,7 +306,7 @@ class TapeRecorder(Listener):
         ]
         leaves = [leaf for leaf, _ in pairs]
         slots = [slot for _, slot in pairs]
-        return Tape(leaves, slots, notes, end, loss.detach().clone(), self._slots, self._flaw)
+        return Tape(leaves, slots, notes, end, loss.detach().clone(), self._slots, flaw)
 
 
 def needed(notes: Sequence[Note], end: int) -> list[Note]:
@@ -299,13 +319,33 @@ def needed(notes: Sequence[Note], end: int) -> list[Note]:
     return kept[::-1]
 
 
-def _written(call: Call) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
-    """The tensors that the call will write into, each with a copy of what it holds."""
+def _targets(call: Call) -> list[torch.Tensor]:
+    """The tensors that the call will write into."""
     targets: list[Any] = [call.kwargs.get("out")]
     if call.name in BUFFER_WRITERS:
         positions = BUFFER_WRITERS[call.name]
         targets += [call.args[at] for at in positions if at < len(call.args)]
         targets += [call.kwargs.get("running_mean"), call.kwargs.get("running_var")]
-    elif call.name == "__setitem__" or (call.name.endswith("_") and not call.name.endswith("__")):
-        targets += call.args[:1]
-    return {id(t): (t, t.detach().clone()) for t in targets if isinstance(t, torch.Tensor)}
+    elif _is_in_place(call.name):  # torch.nn.init hands its tensor over by name
+        targets += _tensors((call.args, call.kwargs))[:1]
+    return [one for one in targets if isinstance(one, torch.Tensor)]
+
+
+def _written(call: Call) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+    """The tensors that the call will write into, each with a copy of what it holds."""
+    return {id(one): (one, one.detach().clone()) for one in _targets(call)}
+
+
+def _is_in_place(name: str) -> bool:
+    """Whether a call of this name writes into its first argument: ``relu_``, ``+=``, ``x[i] =``."""
+    if name.endswith("__"):
+        return name == "__setitem__" or (name.startswith("__i") and name not in NOT_IN_PLACE)
+    return name.endswith("_")
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    """What tensors that share their memory have in common; some kinds of tensor have no memory."""
+    try:
+        return tensor.untyped_storage()._cdata
+    except (NotImplementedError, RuntimeError):
+        return -id(tensor)

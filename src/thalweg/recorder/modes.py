@@ -1,0 +1,81 @@
+"""The place of our mode on PyTorch's stack of function modes.
+
+A session's mode can be taken off the stack for a while and put back where it was. Unlike
+``torch._C.DisableTorchFunction`` this leaves the program's own modes (a default device among them)
+and tensor subclasses at work.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.overrides import (
+    TorchFunctionMode,
+    _len_torch_function_stack,
+    _pop_mode,
+    _push_mode,
+)
+
+ASKING = frozenset({"torch.nn.modules.transformer", "torch.nn.modules.activation"})
+
+
+def take_off(mode: TorchFunctionMode) -> int | None:
+    """Take the mode off the stack; the number of modes above it, None if it is not there."""
+    above = []
+    while _len_torch_function_stack():
+        top = _pop_mode()
+        if top is mode:
+            _push_back(above)
+            return len(above)
+        above.append(top)
+    _push_back(above)
+    return None
+
+
+def put_back(mode: TorchFunctionMode, above: int) -> None:
+    """Put the mode back, with this many modes above it."""
+    lifted = [_pop_mode() for _ in range(min(above, _len_torch_function_stack()))]
+    _push_mode(mode)
+    _push_back(lifted)
+
+
+def _push_back(lifted: list[Any]) -> None:
+    for mode in reversed(lifted):
+        _push_mode(mode)
+
+
+@contextmanager
+def without(mode: TorchFunctionMode) -> Iterator[None]:
+    """Compute as if the mode were not there."""
+    above = take_off(mode)
+    try:
+        yield
+    finally:
+        if above is not None:
+            put_back(mode, above)
+
+
+def hide_from_fast_paths(mode: TorchFunctionMode) -> Callable[[], None]:
+    """Let transformers take the fast path that they take without the mode; returns the undoing.
+
+    In evaluation, ``nn.TransformerEncoder`` and ``nn.MultiheadAttention`` compute by fused kernels
+    unless some function mode is active, and these round differently. They ask
+    ``torch.overrides.has_torch_function``, which is made to overlook our mode when they ask. The
+    fused kernel is then an ordinary visible call.
+    """
+    has = torch.overrides.has_torch_function
+
+    def asked(arguments: Any) -> bool:
+        if torch.compiler.is_compiling():
+            return has(arguments)
+        if sys._getframe(1).f_globals.get("__name__") not in ASKING:
+            return has(arguments)
+        with without(mode):
+            return has(arguments)
+
+    torch.overrides.has_torch_function = asked
+    return lambda: setattr(torch.overrides, "has_torch_function", has)
