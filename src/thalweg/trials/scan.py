@@ -1,4 +1,4 @@
-"""``os.scandir`` for a folder of two layers: entries of both, by the names that the script knows."""
+"""``os.scandir`` for a folder of two layers: entries of both, by names that the script knows."""
 
 from __future__ import annotations
 
