@@ -1,6 +1,7 @@
 """Interventions: one thing each that can be changed in a running program from outside."""
 
 from thalweg.interventions.activation import ActivationSwap
+from thalweg.interventions.class_weights import ClassWeights
 from thalweg.interventions.clear_stale_gradients import ClearStaleGradients
 from thalweg.interventions.clipping import Clipping
 from thalweg.interventions.early_stopping import EarlyStopping
@@ -17,12 +18,15 @@ from thalweg.interventions.optimizer_setting import OptimizerSetting
 from thalweg.interventions.other_sign import OtherSign
 from thalweg.interventions.registry import INTERVENTIONS, from_data
 from thalweg.interventions.regularization import Regularization
+from thalweg.interventions.safe_operations import SafeOperations
 from thalweg.interventions.shuffling import Shuffling
+from thalweg.interventions.target_standardization import TargetStandardization
 from thalweg.interventions.trained_parameters import TrainedParameters
 
 __all__ = [
     "INTERVENTIONS",
     "ActivationSwap",
+    "ClassWeights",
     "ClearStaleGradients",
     "Clipping",
     "EarlyStopping",
@@ -39,7 +43,9 @@ __all__ = [
     "OptimizerSwap",
     "OtherSign",
     "Regularization",
+    "SafeOperations",
     "Shuffling",
+    "TargetStandardization",
     "TrainedParameters",
     "from_data",
 ]

@@ -1,8 +1,8 @@
 """Another activation at some places of the network.
 
 What it changes: the activations at the given positions (counted through the forward pass of the
-recording) compute another function. ``leaky_relu`` passes a gradient everywhere; ``identity`` at the
-last position takes an output activation away.
+recording) compute another function. ``leaky_relu`` passes a gradient everywhere; ``identity`` at
+the last position takes an output activation away.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Gradient clipping: the gradient of an update gets at most this global norm.
 
-What it changes: just before an update all gradients of the optimizer are scaled together
-(Pascanu et al., 2013); a gradient that is not finite is replaced by zero, so that one broken batch
-is skipped and not spread.
+What it changes: just before an update all gradients of the optimizer are scaled together (Pascanu
+et al., 2013); a gradient that is not finite is replaced by zero, so that one broken batch is
+skipped and not spread.
 """
 
 from __future__ import annotations

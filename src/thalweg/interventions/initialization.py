@@ -1,10 +1,10 @@
 """Another initialization: weights are drawn anew so that signals keep their variance.
 
-What it changes: before the first update, each weight is redrawn when its layer is first called, from
-a random stream of our own, so that the script's own stream of batches stays what it was. Biases that
-stand in the same call become zero. Schemes: ``he`` (He et al., 2015: deviation sqrt(2 / fan in)),
-``glorot`` (Glorot & Bengio, 2010: sqrt(2 / (fan in + fan out))), ``lecun`` (LeCun et al., 1998:
-sqrt(1 / fan in)), ``torch`` (PyTorch's own: uniform in +-1 / sqrt(fan in), biases too),
+What it changes: before the first update, each weight is redrawn when its layer is first called,
+from a random stream of our own, so that the script's own stream of batches stays what it was.
+Biases that stand in the same call become zero. Schemes: ``he`` (He et al., 2015: deviation sqrt(2 /
+fan in)), ``glorot`` (Glorot & Bengio, 2010: sqrt(2 / (fan in + fan out))), ``lecun`` (LeCun et al.,
+1998: sqrt(1 / fan in)), ``torch`` (PyTorch's own: uniform in +-1 / sqrt(fan in), biases too),
 ``orthogonal`` (Saxe et al., 2014). Recurrent matrices are always orthogonal.
 """
 

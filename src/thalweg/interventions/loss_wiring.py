@@ -58,7 +58,10 @@ class LossWiring(Intervention):
         if self.reading == "logits" and name in EXPECTS_LOGITS:
             self._change_first(call, self._before_squashing)
         elif self.reading == "log-probabilities" and name in ("nll_loss", "nll_loss_nd"):
-            self._change_first(call, _log_probabilities)
+            compute = call.func
+            call.func = lambda outputs, *args, **kwargs: compute(
+                _log_probabilities(outputs), *args, **kwargs
+            )
         elif self.reading == "same-shape" and name in ELEMENTWISE:
             _align(call)
 
@@ -106,11 +109,14 @@ def _log_probabilities(outputs: torch.Tensor) -> torch.Tensor:
 
 
 def _align(call: Call) -> None:
+    """Give the second operand the first one's shape (or the other way round, if that is the target)."""
     if len(call.args) < 2 or not all(isinstance(one, torch.Tensor) for one in call.args[:2]):
         return
     left, right = call.args[:2]
-    if left.numel() == right.numel() and left.dim() != right.dim() and left.numel() > 1:
-        if left.requires_grad or not right.requires_grad:
-            call.args = (left, right.reshape(left.shape), *call.args[2:])
-        else:
-            call.args = (left.reshape(right.shape), right, *call.args[2:])
+    if left.numel() != right.numel() or left.dim() == right.dim() or left.numel() < 2:
+        return
+    compute = call.func
+    if left.requires_grad or not right.requires_grad:
+        call.func = lambda a, b, *args, **kwargs: compute(a, b.reshape(a.shape), *args, **kwargs)
+    else:
+        call.func = lambda a, b, *args, **kwargs: compute(a.reshape(b.shape), b, *args, **kwargs)

@@ -1,7 +1,8 @@
 """Master weights: updates in single precision, the network in its own.
 
-What it changes: for every parameter of half precision a copy in float32 is kept; the optimizer updates
-the copy, and the parameter becomes its rounding (Micikevicius et al., Mixed precision training, 2018).
+What it changes: for every parameter of half precision a copy in float32 is kept; the optimizer
+updates the copy, and the parameter becomes its rounding (Micikevicius et al., Mixed precision
+training, 2018).
 """
 
 from __future__ import annotations

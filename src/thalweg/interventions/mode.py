@@ -1,8 +1,8 @@
 """The right mode: evaluation without dropout and with running statistics, training with its own.
 
 What it changes, by ``where``: ``evaluation`` computes every dropout and batch normalization that is
-called with gradients off as in evaluation mode; ``training`` computes those called with gradients on
-as in training mode.
+called with gradients off as in evaluation mode; ``training`` computes those called with gradients
+on as in training mode.
 """
 
 from __future__ import annotations

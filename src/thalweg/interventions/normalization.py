@@ -18,6 +18,28 @@ from thalweg.recorder.anatomy import LAYERS, RECURRENT, plain
 from thalweg.recorder.session import Call
 
 
+class LayerCount:
+    """Counts the trained layers of a forward pass that calls ``period`` of them."""
+
+    def __init__(self, period: int) -> None:
+        self._period = max(period, 1)
+        self._count = 0
+
+    def at(self, call: Call) -> int | None:
+        """The position of this call among the layers; None if it is none of them."""
+        if plain(call.name) not in LAYERS or not _is_trained(call):
+            return None
+        position = self._count % self._period
+        self._count += 1
+        return position
+
+
+def _is_trained(call: Call) -> bool:
+    each = (part if isinstance(part, list | tuple) else (part,) for part in call.args)
+    tensors = (one for parts in each for one in parts if isinstance(one, torch.Tensor))
+    return any(one.requires_grad and one.is_leaf for one in tensors)
+
+
 @dataclass
 class Normalization(Intervention):
     """Normalize at some ``positions`` of a forward pass that calls ``period`` layers."""
@@ -27,27 +49,12 @@ class Normalization(Intervention):
     period: int = 1
 
     def __post_init__(self) -> None:
-        self._count = 0
-        self._weights: dict[int, torch.Tensor] = {}
+        self._layers = LayerCount(self.period)
 
     def rewrite(self, call: Call) -> None:
         """Normalize what the layer gives."""
-        name = plain(call.name)
-        if name not in LAYERS or not self._is_trained(call):
-            return
-        position = self._count % max(self.period, 1)
-        self._count += 1
-        if position in self.positions and name not in RECURRENT:
+        if self._layers.at(call) in self.positions and plain(call.name) not in RECURRENT:
             call.func = _normalized(call.func)
-
-    def _is_trained(self, call: Call) -> bool:
-        leaves = [
-            one
-            for part in call.args
-            for one in (part if isinstance(part, list | tuple) else (part,))
-            if isinstance(one, torch.Tensor) and one.requires_grad and one.is_leaf
-        ]
-        return bool(leaves)
 
     def name(self) -> str:
         """A few words for a table."""

@@ -2,8 +2,8 @@
 
 What it changes: the ``step`` of each optimizer that the script constructs is answered by one of
 Thalweg's. Its learning rate follows the script's schedule (the ratio of a group's rate to its first
-one) and its weight decay is the script's, so that only the update rule changes. What the script saves
-is its own optimizer's state.
+one) and its weight decay is the script's, so that only the update rule changes. What the script
+saves is its own optimizer's state.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from thalweg.interventions.activation import ActivationSwap
+from thalweg.interventions.class_weights import ClassWeights
 from thalweg.interventions.clear_stale_gradients import ClearStaleGradients
 from thalweg.interventions.clipping import Clipping
 from thalweg.interventions.early_stopping import EarlyStopping
@@ -22,13 +23,16 @@ from thalweg.interventions.optimizer import OptimizerSwap
 from thalweg.interventions.optimizer_setting import OptimizerSetting
 from thalweg.interventions.other_sign import OtherSign
 from thalweg.interventions.regularization import Regularization
+from thalweg.interventions.safe_operations import SafeOperations
 from thalweg.interventions.shuffling import Shuffling
+from thalweg.interventions.target_standardization import TargetStandardization
 from thalweg.interventions.trained_parameters import TrainedParameters
 
 INTERVENTIONS: dict[str, type[Intervention]] = {
     one.kind: one
     for one in (
         ActivationSwap,
+        ClassWeights,
         ClearStaleGradients,
         Clipping,
         EarlyStopping,
@@ -43,7 +47,9 @@ INTERVENTIONS: dict[str, type[Intervention]] = {
         OptimizerSwap,
         OtherSign,
         Regularization,
+        SafeOperations,
         Shuffling,
+        TargetStandardization,
         TrainedParameters,
     )
 }

@@ -1,10 +1,10 @@
 """Shuffled examples: each pass over the training data takes them in another order.
 
-What it changes: a ``DataLoader`` over a sized data set that takes its examples in order is made with
-``shuffle=True``. In a loop that takes contiguous rows (``x[a:b]``, ``x[rows]`` with rows in order) of
-tensors on the way to a training loss, those rows are looked up through a random permutation, the same
-one for every tensor with as many rows, and a new one when a pass begins again. The permutations come
-from a stream of our own.
+What it changes: a ``DataLoader`` over a sized data set that takes its examples in order is made
+with ``shuffle=True``. In a loop that takes contiguous rows (``x[a:b]``, ``x[rows]`` with rows in
+order) of tensors on the way to a training loss, those rows are looked up through a random
+permutation, the same one for every tensor with as many rows, and a new one when a pass begins
+again. The permutations come from a stream of our own.
 """
 
 from __future__ import annotations

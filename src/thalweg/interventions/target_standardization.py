@@ -1,0 +1,82 @@
+"""Standardized targets: the network predicts them in units of their own spread, from their mean.
+
+What it changes: what the last layer gives is multiplied by the targets' deviation and their mean is
+added, in training and evaluation, and the gradients are divided by the deviation to the ``power``
+with which the loss counts it (2 for squared errors). That is the same as training on standardized
+targets and scaling the predictions back, while the script's losses and errors keep their units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch.optim.optimizer import Optimizer
+
+from thalweg.interventions.intervention import Intervention, InterventionError
+from thalweg.interventions.normalization import LayerCount
+from thalweg.recorder.session import Call
+
+
+@dataclass
+class TargetStandardization(Intervention):
+    """Predict targets of this ``mean`` and ``std`` at layer ``position`` of ``period``."""
+
+    kind: ClassVar[str] = "target-standardization"
+    mean: float = 0.0
+    std: float = 1.0
+    position: int = 0
+    period: int = 1
+    power: int = 2
+
+    def __post_init__(self) -> None:
+        if not (0 < self.std < math.inf and math.isfinite(self.mean)):
+            raise InterventionError(
+                f"target-standardization: mean={self.mean}, std={self.std}: give finite numbers, the "
+                "deviation positive"
+            )
+        self._layers = LayerCount(self.period)
+
+    def rewrite(self, call: Call) -> None:
+        """Give the last layer's result the targets' scale."""
+        if self._layers.at(call) == self.position:
+            call.func = _affine(call.func, self.mean, self.std)
+
+    def gradients(
+        self, leaves: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]
+    ) -> Sequence[torch.Tensor | None]:
+        """Take the scale out of the gradients of an update made by hand."""
+        return [None if one is None else one / self.std**self.power for one in gradients]
+
+    def before_step(self, optimizer: Optimizer | None) -> None:
+        """Take the scale out of the gradients."""
+        for group in [] if optimizer is None else optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad / self.std**self.power
+
+    def name(self) -> str:
+        """A few words for a table."""
+        return "standardized targets"
+
+    def says(self) -> str:
+        """One sentence that tells a person what to change."""
+        return (
+            f"Train on standardized targets, (y - {self.mean:.4g}) / {self.std:.4g}, and scale the "
+            "predictions back."
+        )
+
+    def edit(self) -> str:
+        """A line of code."""
+        return "target = (y - y_train.mean()) / y_train.std()"
+
+
+def _affine(func: Callable[..., Any], mean: float, std: float) -> Callable[..., Any]:
+    def compute(*args: Any, **kwargs: Any) -> Any:
+        result = func(*args, **kwargs)
+        return result * std + mean if isinstance(result, torch.Tensor) else result
+
+    return compute
