@@ -71,9 +71,9 @@ def test_it_is_printed(words, thalweg):
 
 
 def test_an_indented_block_below_a_line_is_its_section():
-    text = "A thing.\n\nWhat it is\n    One line,\n    and more.\n\n    A part.\n\nReferences\n    A book."
+    text = "A thing.\n\nWhat it is\n    One line,\n    and more.\n\n    A part.\n\nWhy\n    Reason."
     assert markdown(text) == (
-        "A thing.\n\n## What it is\n\nOne line,\nand more.\n\nA part.\n\n## References\n\nA book."
+        "A thing.\n\n## What it is\n\nOne line,\nand more.\n\nA part.\n\n## Why\n\nReason."
     )
 
 
