@@ -17,7 +17,7 @@ LAW: dict[str, set[str]] = {
     "interventions": {"recorder", "optim", "minimize"},
     "obstacles": {"recorder", "interventions", "linalg", "curvature"},
     "trials": {"recorder", "interventions"},
-    "doctor": {"obstacles", "trials", "interventions"},
+    "doctor": {"obstacles", "trials", "interventions", "recorder"},
     "race": {"trials", "interventions"},
     "training": {"optim", "minimize"},
     "lectures": {
