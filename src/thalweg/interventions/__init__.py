@@ -9,6 +9,7 @@ from thalweg.interventions.initialization import Initialization
 from thalweg.interventions.input_standardization import InputStandardization
 from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.interventions.learning_rate import LearningRate
+from thalweg.interventions.longer_training import LongerTraining
 from thalweg.interventions.loss_wiring import LossWiring
 from thalweg.interventions.master_weights import MasterWeights
 from thalweg.interventions.mode import Mode
@@ -35,6 +36,7 @@ __all__ = [
     "Intervention",
     "InterventionError",
     "LearningRate",
+    "LongerTraining",
     "LossWiring",
     "MasterWeights",
     "Mode",

@@ -15,6 +15,7 @@ from thalweg.interventions.initialization import Initialization
 from thalweg.interventions.input_standardization import InputStandardization
 from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.interventions.learning_rate import LearningRate
+from thalweg.interventions.longer_training import LongerTraining
 from thalweg.interventions.loss_wiring import LossWiring
 from thalweg.interventions.master_weights import MasterWeights
 from thalweg.interventions.mode import Mode
@@ -39,6 +40,7 @@ INTERVENTIONS: dict[str, type[Intervention]] = {
         Initialization,
         InputStandardization,
         LearningRate,
+        LongerTraining,
         LossWiring,
         MasterWeights,
         Mode,

@@ -32,11 +32,13 @@ from thalweg.obstacles.suspicion import Suspicion, shown
 
 CODE = "initialization-scale"
 LOW, HIGH = 0.3, 2.5
+RECURRENT = ("rnn_tanh", "rnn_relu", "lstm", "gru")  # scaled by their states, not their inputs
 
 
 def judge(seen: Evidence) -> Suspicion | None:
     """Suspected when the gains, or their product through the depth, leave the reference range."""
-    gains = [one["gain"] for one in seen.layers() if one.get("gain") is not None]
+    plain = [one for one in seen.layers() if one["kind"] not in RECURRENT]
+    gains = [one["gain"] for one in plain if one.get("gain") is not None]
     twins = [one.get("twins", 0.0) for one in seen.layers()[:-1]]
     if not gains or any(one > 0.99 for one in twins):
         return None

@@ -22,6 +22,7 @@ from thalweg.obstacles import (
     overfitting,
     saturated_units,
     stale_gradients,
+    stopped_too_early,
     symmetric_initialization,
     train_eval_mode,
     unscaled_inputs,
@@ -57,6 +58,7 @@ OBSTACLES: dict[str, Obstacle] = {
         train_eval_mode,
         overfitting,
         over_regularization,
+        stopped_too_early,
         non_finite,
         low_precision,
     )
