@@ -26,7 +26,7 @@ import math
 
 from thalweg.interventions import OtherSign
 from thalweg.obstacles.evidence import Evidence, final
-from thalweg.obstacles.suspicion import Suspicion, shown
+from thalweg.obstacles.suspicion import Suspicion, shown, told
 
 CODE = "ascending"
 
@@ -44,7 +44,7 @@ def judge(seen: Evidence) -> Suspicion | None:
         CODE,
         0.95 if rises else 0.9,
         "The loss rises, as maximize=True asks." if rises else
-        f"The loss falls from {first:.3g} to {last:.3g} and on, with nothing to stop it.",
+        f"The loss falls from {told(first)} to {told(last)} and on, with nothing to stop it.",
         {"loss": shown([first, last], "at the start and at the end"),
          "speed": shown(_speed(seen), "fall of the second half over the first's", "times", 0.5)},
         [(OtherSign(),)],

@@ -30,7 +30,7 @@ from typing import Any
 
 from thalweg.interventions import Clipping, Initialization, LearningRate, Normalization
 from thalweg.obstacles.evidence import Evidence
-from thalweg.obstacles.suspicion import Proof, Suspicion, shown
+from thalweg.obstacles.suspicion import Proof, Suspicion, shown, told
 
 CODE = "exploding-gradient"
 LEAP = 100.0
@@ -59,7 +59,7 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         0.8 if broken else 0.6,
-        f"The gradient's norm goes up to {max(finite):.2g}, {leap:.2g} times its median"
+        f"The gradient's norm goes up to {told(max(finite), 2)}, {told(leap, 2)} times its median"
         + ("; then it is no longer finite." if broken else "."),
         {
             "leap": shown(leap, "largest gradient norm over the median", "times", LEAP),

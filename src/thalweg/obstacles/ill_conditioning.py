@@ -32,7 +32,7 @@ import numpy as np
 from thalweg.interventions import InputStandardization, LearningRate, OptimizerSwap
 from thalweg.interventions.input_standardization import of_moments
 from thalweg.obstacles.evidence import Evidence
-from thalweg.obstacles.suspicion import Proof, Suspicion, shown
+from thalweg.obstacles.suspicion import Proof, Suspicion, shown, told
 
 CODE = "ill-conditioning"
 WIDE = 1e3
@@ -56,8 +56,8 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         strength,
-        f"The second moments of the inputs reach {covariance:.1g} times the first decile; the "
-        f"learning rate stands at {reach:.2g} of its limit.",
+        f"The second moments of the inputs reach {told(covariance, 1)} times the first decile; the "
+        f"learning rate stands at {told(reach, 2)} of its limit.",
         {
             "input_condition": shown(covariance, "largest second moment over the first decile", "",
                                      WIDE),

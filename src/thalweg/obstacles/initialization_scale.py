@@ -28,7 +28,7 @@ import statistics
 
 from thalweg.interventions import Initialization
 from thalweg.obstacles.evidence import Evidence
-from thalweg.obstacles.suspicion import Suspicion, shown
+from thalweg.obstacles.suspicion import Suspicion, shown, told
 
 CODE = "initialization-scale"
 LOW, HIGH = 0.3, 2.5
@@ -56,8 +56,8 @@ def judge(seen: Evidence) -> Suspicion | None:
         "through_depth": shown(through, "product of the gains through the depth"),
     }  # fmt: skip
     summary = (
-        f"The weights start too {size}: a gain of {middle:.2g} a layer, "
-        f"{through:.1g} through {len(gains)} layers."
+        f"The weights start too {size}: a gain of {told(middle, 2)} a layer, "
+        f"{told(through, 1)} through {len(gains)} layers."
     )
     return Suspicion(
         CODE,

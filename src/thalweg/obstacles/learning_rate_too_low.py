@@ -27,7 +27,7 @@ import statistics
 
 from thalweg.interventions import LearningRate
 from thalweg.obstacles.evidence import Evidence
-from thalweg.obstacles.suspicion import Proof, Suspicion, shown
+from thalweg.obstacles.suspicion import Proof, Suspicion, shown, told
 
 CODE = "learning-rate-too-low"
 
@@ -47,8 +47,8 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         strength,
-        f"Steps could be {room:.3g} times longer before the loss of their own batch rises"
-        + (f"; the schedule ends at {decay:.1g} of its first rate." if decay < 0.01 else "."),
+        f"Steps could be {told(room)} times longer before the loss of their own batch rises"
+        + (f"; the schedule ends at {told(decay, 1)} of its first rate." if decay < 0.01 else "."),
         {
             "room": shown(room, "median factor by which a step could be stretched", "times", 20.0),
             "decay": shown(decay, "learning rate at the end over the start", "times"),

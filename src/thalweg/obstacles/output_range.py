@@ -24,7 +24,7 @@ import math
 
 from thalweg.interventions import ActivationSwap
 from thalweg.obstacles.evidence import Evidence
-from thalweg.obstacles.suspicion import Suspicion, shown
+from thalweg.obstacles.suspicion import Suspicion, shown, told
 
 CODE = "output-range"
 RANGES = {"relu": (0.0, math.inf), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0),
@@ -51,7 +51,7 @@ def judge(seen: Evidence) -> Suspicion | None:
         CODE,
         0.97,
         f"The outputs end in {kind}, which gives {bottom:g} to {top:g}; the targets go from "
-        f"{low:.3g} to {high:.3g}.",
+        f"{told(low)} to {told(high)}.",
         {
             "beyond": shown(beyond, "how far targets lie outside of the output's range", "", 0.0),
             "targets": shown([low, high], "range of the targets"),

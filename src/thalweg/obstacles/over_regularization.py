@@ -28,7 +28,7 @@ import math
 
 from thalweg.interventions import Regularization
 from thalweg.obstacles.evidence import Evidence, Row
-from thalweg.obstacles.suspicion import Suspicion, shown
+from thalweg.obstacles.suspicion import Suspicion, shown, told
 
 CODE = "over-regularization"
 STRONG = 5e-3
@@ -48,7 +48,7 @@ def judge(seen: Evidence) -> Suspicion | None:
         CODE,
         strength,
         f"A weight decay of {seen.setting('weight_decay', 0):g} holds the weights down: their norm "
-        f"went to {shrunk:.2g} of what it was.",
+        f"went to {told(shrunk, 2)} of what it was.",
         {
             "weight_decay": shown(decay, "decay of the loss's gradient by weight", "", STRONG),
             "norm": shown(shrunk, "norm of the parameters at the end over the start", "times"),

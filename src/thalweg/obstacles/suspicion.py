@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,6 +18,19 @@ def shown(
 ) -> dict[str, Any]:
     """One piece of evidence: a value with its unit, its limit, its error and what it says."""
     return {"value": value, "unit": unit, "limit": limit, "error": error, "says": says}
+
+
+def told(value: float, digits: int = 3) -> str:
+    """A number as a person writes it: 6,560 and 0.042, and 3e-9 only where it must be."""
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    if not 1e-4 <= abs(value) < 1e7:
+        mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+        shown_mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+        return f"{shown_mantissa}e{int(exponent)}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    text = f"{round(value, places):,.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 @dataclass(frozen=True)

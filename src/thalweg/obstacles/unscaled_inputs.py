@@ -32,7 +32,7 @@ import numpy as np
 from thalweg.interventions import InputStandardization
 from thalweg.interventions.input_standardization import of_moments
 from thalweg.obstacles.evidence import Evidence
-from thalweg.obstacles.suspicion import Suspicion, shown
+from thalweg.obstacles.suspicion import Suspicion, shown, told
 
 CODE = "unscaled-inputs"
 
@@ -55,8 +55,8 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         strength,
-        f"Features enter with deviations up to {spread:.3g} times apart, means up to "
-        f"{offset:.3g} deviations from zero, and a scale of {scale:.3g}.",
+        f"Features enter with deviations up to {told(spread)} times apart, means up to "
+        f"{told(offset)} deviations from zero, and a scale of {told(scale)}.",
         {
             "spread": shown(spread, "largest over smallest deviation of a feature", "times", 10.0),
             "offset": shown(offset, "largest |mean| of a feature in its deviations", "", 5.0),

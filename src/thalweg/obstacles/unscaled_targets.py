@@ -27,7 +27,7 @@ import statistics
 
 from thalweg.interventions import TargetStandardization
 from thalweg.obstacles.evidence import Evidence, Row
-from thalweg.obstacles.suspicion import Suspicion, shown
+from thalweg.obstacles.suspicion import Suspicion, shown, told
 
 CODE = "unscaled-targets"
 FAR = 30.0
@@ -54,7 +54,7 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         0.9,
-        f"The targets (mean {mean:.4g}, deviation {std:.4g}) are {distance:.3g} times what the "
+        f"The targets (mean {told(mean)}, deviation {told(std)}) are {told(distance)} times what the "
         f"outputs start at.",
         {
             "distance": shown(

@@ -30,7 +30,7 @@ import statistics
 
 from thalweg.interventions import ActivationSwap, Initialization, LearningRate, Normalization
 from thalweg.obstacles.evidence import SATURATING, Evidence
-from thalweg.obstacles.suspicion import Proof, Suspicion, shown
+from thalweg.obstacles.suspicion import Proof, Suspicion, shown, told
 
 CODE = "vanishing-gradient"
 FAR, NEAR = 1 / 300, 1 / 30
@@ -56,7 +56,7 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         0.85 if worst <= FAR else 0.65,
-        f"The {where} receives {worst:.1g} of the gradient that the best placed one does.",
+        f"The {where} receives {told(worst, 1)} of the gradient that the best placed one does.",
         {
             "through_depth": shown(
                 depth, "first layer's relative gradient over the largest", "", FAR
