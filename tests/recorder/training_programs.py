@@ -1,7 +1,7 @@
 """Training programs of many styles, as functions that know nothing of a session.
 
-Each is given ``say``, its way to print a number, and returns the tensors that it ends with. They are
-small (a dozen updates) and draw everything from the global random state.
+Each is given ``say``, its way to print a number, and returns the tensors that it ends with. They
+are small (a dozen updates) and draw everything from the global random state.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.flop_counter import FlopCounterMode
 
 Say = Callable[[object], None]
 Program = Callable[[Say], Iterable[torch.Tensor]]
@@ -698,6 +699,17 @@ def traced_and_scripted(say: Say) -> Iterable[torch.Tensor]:
         __import__("warnings").simplefilter("ignore")
         traced = torch.jit.trace(model, x)
     descend(traced, torch.optim.SGD(model.parameters(), lr=0.1), x, y, say)
+    return ended(model)
+
+
+@program
+def operations_counted(say: Say) -> Iterable[torch.Tensor]:
+    x, y = table()
+    model = network()
+    with FlopCounterMode(display=False) as counter:
+        descend(model, torch.optim.SGD(model.parameters(), lr=0.1), x, y, say, 2)
+    say(counter.get_total_flops())
+    descend(model, torch.optim.SGD(model.parameters(), lr=0.1), x, y, say, 2)
     return ended(model)
 
 

@@ -18,17 +18,19 @@ from thalweg.recorder.tape import Note, Slot, Tape
 
 # Calls that carry data through a weight: the position of the data among the arguments.
 LAYERS = frozenset(
-    "linear matmul __matmul__ __rmatmul__ mm mv addmm addmv baddbmm bmm einsum conv1d conv2d conv3d "
-    "conv_transpose1d conv_transpose2d conv_transpose3d bilinear embedding embedding_bag rnn_tanh "
-    "rnn_relu lstm gru multi_head_attention_forward".split()
+    "linear matmul __matmul__ __rmatmul__ mm mv addmm addmv baddbmm bmm einsum conv1d conv2d "  # noqa: SIM905
+    "conv3d conv_transpose1d conv_transpose2d conv_transpose3d bilinear embedding embedding_bag "
+    "rnn_tanh rnn_relu lstm gru multi_head_attention_forward".split()
 )
 RECURRENT = frozenset({"rnn_tanh", "rnn_relu", "lstm", "gru"})
 SATURATING = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "hardtanh": (-1.0, 1.0),
               "hardsigmoid": (0.0, 1.0), "softsign": (-1.0, 1.0)}  # fmt: skip
 RECTIFYING = frozenset({"relu", "relu6", "threshold", "hardswish", "clamp_min"})
-SMOOTH = frozenset("leaky_relu elu selu celu gelu silu mish softplus prelu rrelu logsigmoid".split())
+SMOOTH = frozenset(
+    "leaky_relu elu selu celu gelu silu mish softplus prelu rrelu logsigmoid".split()  # noqa: SIM905
+)
 ACTIVATIONS = frozenset(SATURATING) | RECTIFYING | SMOOTH
-NORMALIZING = frozenset("batch_norm layer_norm group_norm instance_norm rms_norm".split())
+NORMALIZING = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
 PROBABILITIES = frozenset({"softmax", "log_softmax", "sigmoid", "logsigmoid"})
 
 
@@ -137,7 +139,8 @@ def ending(tape: Tape) -> Ending | None:
                 continue
             given = [*note.args, *(note.kwargs[k] for k in ("input", "target") if k in note.kwargs)]
             outputs = next((a.index for a in given if isinstance(a, Slot)), None)
-            targets = next((a for a in given if isinstance(a, torch.Tensor) and a.numel() > 1), None)
+            tensors = (a for a in given if isinstance(a, torch.Tensor))
+            targets = next((a for a in tensors if a.numel() > 1), None)
             if outputs is None or (outputs in leaves) or (names is DIFFERENCES and targets is None):
                 continue
             made_by = plain(maker[outputs].name) if outputs in maker else ""

@@ -13,21 +13,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.overrides import (
-    TorchFunctionMode,
-    _len_torch_function_stack,
-    _pop_mode,
-    _push_mode,
-)
+from torch.overrides import TorchFunctionMode
 
+STACK: Any = torch.overrides  # its functions for the stack of modes have no types
 ASKING = frozenset({"torch.nn.modules.transformer", "torch.nn.modules.activation"})
 
 
 def take_off(mode: TorchFunctionMode) -> int | None:
     """Take the mode off the stack; the number of modes above it, None if it is not there."""
-    above = []
-    while _len_torch_function_stack():
-        top = _pop_mode()
+    above: list[Any] = []
+    while STACK._len_torch_function_stack():
+        top = STACK._pop_mode()
         if top is mode:
             _push_back(above)
             return len(above)
@@ -38,14 +34,14 @@ def take_off(mode: TorchFunctionMode) -> int | None:
 
 def put_back(mode: TorchFunctionMode, above: int) -> None:
     """Put the mode back, with this many modes above it."""
-    lifted = [_pop_mode() for _ in range(min(above, _len_torch_function_stack()))]
-    _push_mode(mode)
+    lifted = [STACK._pop_mode() for _ in range(min(above, STACK._len_torch_function_stack()))]
+    STACK._push_mode(mode)
     _push_back(lifted)
 
 
 def _push_back(lifted: list[Any]) -> None:
     for mode in reversed(lifted):
-        _push_mode(mode)
+        STACK._push_mode(mode)
 
 
 @contextmanager
@@ -67,7 +63,7 @@ def hide_from_fast_paths(mode: TorchFunctionMode) -> Callable[[], None]:
     ``torch.overrides.has_torch_function``, which is made to overlook our mode when they ask. The
     fused kernel is then an ordinary visible call.
     """
-    has = torch.overrides.has_torch_function
+    has: Callable[[Any], bool] = STACK.has_torch_function
 
     def asked(arguments: Any) -> bool:
         if torch.compiler.is_compiling():
@@ -77,5 +73,5 @@ def hide_from_fast_paths(mode: TorchFunctionMode) -> Callable[[], None]:
         with without(mode):
             return has(arguments)
 
-    torch.overrides.has_torch_function = asked
-    return lambda: setattr(torch.overrides, "has_torch_function", has)
+    STACK.has_torch_function = asked
+    return lambda: setattr(STACK, "has_torch_function", has)

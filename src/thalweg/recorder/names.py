@@ -11,10 +11,11 @@ from torch import nn
 
 
 class Names:
-    """The names of leaves; looked up once, since looking goes through every living object."""
+    """The names of tensors; looked up rarely, since looking goes through every living object."""
 
     def __init__(self) -> None:
         self._leaves: dict[int, torch.Tensor] = {}  # held, so that identities stay their own
+        self._others: dict[int, torch.Tensor] = {}
         self._names: dict[int, str] = {}
 
     @property
@@ -22,18 +23,18 @@ class Names:
         """Every leaf that was added, in order."""
         return list(self._leaves.values())
 
-    def add(self, leaves: Sequence[torch.Tensor]) -> None:
-        """Remember these as parameters of the program."""
+    def add(self, leaves: Sequence[torch.Tensor], others: Sequence[torch.Tensor] = ()) -> None:
+        """Remember these as parameters of the program, and others that may be asked for later."""
         self._leaves |= {id(leaf): leaf for leaf in leaves}
+        self._others |= {id(other): other for other in others}
+        known = self._leaves | self._others
+        if any(key not in self._names for key in known):
+            found = names_of(list(known.values()))
+            self._names |= dict(zip(known, found, strict=True))
 
-    def of(self, leaves: Sequence[torch.Tensor]) -> list[str]:
-        """A name for each leaf."""
-        new = [leaf for leaf in leaves if id(leaf) not in self._names]
-        if any(id(leaf) in self._leaves for leaf in new):
-            known = self.leaves
-            self._names = {id(x): name for x, name in zip(known, names_of(known), strict=True)}
-        shaped = {id(leaf): by_shape(leaf) for leaf in new}
-        return [(shaped | self._names)[id(leaf)] for leaf in leaves]
+    def of(self, tensors: Sequence[torch.Tensor]) -> list[str]:
+        """A name for each tensor."""
+        return [self._names.get(id(one)) or by_shape(one) for one in tensors]
 
 
 def by_shape(leaf: torch.Tensor) -> str:

@@ -1,4 +1,4 @@
-"""What the script itself reads out of its model: its own accuracies and errors, wherever they stand.
+"""What the script itself reads out of its model: its own accuracies and errors.
 
 A value that was computed from the parameters with gradients off (or after the last update) is an
 evaluation. Two moments of it are readings: predictions compared with labels (``==``: an accuracy),
@@ -22,12 +22,12 @@ from thalweg.recorder.session import Call, Listener, Session
 
 EQUALITIES = frozenset({"eq", "__eq__"})
 COMPARISONS = EQUALITIES | frozenset(
-    "ne __ne__ gt lt ge le __gt__ __lt__ __ge__ __le__ isclose allclose".split()
+    "ne __ne__ gt lt ge le __gt__ __lt__ __ge__ __le__ isclose allclose".split()  # noqa: SIM905
 )
-DIFFERENCES = frozenset("sub __sub__ rsub __rsub__ cdist dist pairwise_distance norm".split())
+DIFFERENCES = frozenset("sub __sub__ rsub __rsub__ cdist dist pairwise_distance norm".split())  # noqa: SIM905
 READERS = frozenset({"item", "__float__", "__format__", "tolist", "numpy", "__array__"})
 LOSSES = frozenset(
-    "cross_entropy nll_loss binary_cross_entropy binary_cross_entropy_with_logits mse_loss l1_loss "
+    "cross_entropy nll_loss binary_cross_entropy binary_cross_entropy_with_logits mse_loss l1_loss "  # noqa: SIM905
     "smooth_l1_loss huber_loss kl_div poisson_nll_loss gaussian_nll_loss hinge_embedding_loss "
     "multi_margin_loss multilabel_margin_loss soft_margin_loss multilabel_soft_margin_loss "
     "margin_ranking_loss triplet_margin_loss cosine_embedding_loss ctc_loss".split()
@@ -37,7 +37,7 @@ LOSSES = frozenset(
 LEAVING = COMPARISONS | READERS | {
     "detach", "data", "argmax", "argmin", "max", "topk", "round", "sign"
 }  # fmt: skip
-# Nodes of the autograd graph by which a scalar is known for what it is, and how far they are sought.
+# Nodes of the autograd graph by which a scalar is known for what it is; how far they are sought.
 LOSS_NODES = ("Loss", "CrossEntropy", "LogSoftmax", "LogSigmoid", "Softplus", "LogBackward")
 ERROR_NODES = ("SubBackward", "RsubBackward", "CdistBackward")
 NEAR = 24

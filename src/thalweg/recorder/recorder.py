@@ -1,7 +1,7 @@
 """Writes down what a session shows: every step's loss, and a few steps in full.
 
-At a step in full the tape is on; the statistics of parameters, layers and activations are taken, and
-the probes are called with the step still replayable.
+At a step in full the tape is on; the statistics of parameters, layers and activations are taken,
+and the probes are called with the step still replayable.
 
 Memory: the losses of 64 steps, and at a step in full one step's activations and two copies of the
 parameters. On disk: about 60 bytes a step and a few kilobytes a step in full.
@@ -23,6 +23,7 @@ from thalweg.recorder.entrances import Moments
 from thalweg.recorder.leaves import leaves_of, trainable, trained_by
 from thalweg.recorder.names import Names
 from thalweg.recorder.readings import Readings
+from thalweg.recorder.rounds import Rounds
 from thalweg.recorder.samples import Measuring, Probe, Step, in_full
 from thalweg.recorder.session import Call, Listener, Session
 from thalweg.recorder.staleness import Staleness, Unused
@@ -71,7 +72,7 @@ class Recorder(Listener):
         self.readings = Readings(str(script_folder))
         self._staleness, self._unused = Staleness(), Unused()
         self._modes, self._targets, self._moments = ModeTally(), TargetTally(), Moments()
-        self._measuring, self._names = Measuring(), Names()
+        self._measuring, self._names, self._rounds = Measuring(), Names(), Rounds()
         self._pending: list[dict[str, Any]] = []
         self._losses: list[torch.Tensor] = []
         self._last: torch.Tensor | None = None
@@ -115,7 +116,7 @@ class Recorder(Listener):
         self._losses.append(loss.detach())
         if self.tape.on:
             self._tapes.append(_checked(self.tape.take(loss)))
-            self._names.add(trainable(leaves_of(loss), optimizers))
+            self._names.add(trainable(leaves_of(loss), optimizers), trained_by(optimizers))
 
     def after_backward(self, loss: torch.Tensor) -> None:
         """Remember which gradients the next update is to be made of."""
@@ -164,7 +165,8 @@ class Recorder(Listener):
         if self._tapes and self._before:
             self._write_sample(optimizer, which, step, self._before)
         self._losses, self._tapes, self._before, self._values = [], [], None, []
-        if optimizer is not None:
+        unused = sum(not self._session.step_of(one) for one in self._session.optimizers)
+        if optimizer is not None and self._rounds.ended_by(optimizer, unused):
             self._begin(step + 1)
         if len(self._pending) >= FLUSH:
             self._flush()
@@ -203,10 +205,11 @@ class Recorder(Listener):
     def _summary(self) -> dict[str, Any]:
         optimizers, leaves = self._session.optimizers, self._names.leaves
         return {
-            "steps": [self._session.step_of(one) for one in optimizers or [None]],
+            "steps": [self._session.step_of(one) for one in optimizers]
+            or [self._session.step_of(None)],
             "seconds": time.perf_counter() - self._began,
             "optimizers": [of_optimizer(one) for one in optimizers],
-            **of_parameters(leaves, self._names.of(leaves), optimizers),
+            **of_parameters(leaves, self._names, optimizers),
             "modes": self._modes.counts,
             "target_means": self._targets.means,
             "target_counts": self._targets.counts,

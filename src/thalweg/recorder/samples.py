@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -115,7 +116,7 @@ class Measuring:
             row |= self.guarded("anatomy", lambda: _anatomy(step, values, names))
             row["probes"] = {}
             for probe in [] if step.flaw else probes:
-                row["probes"] |= self.guarded(_name(probe), lambda p=probe: p(step))
+                row["probes"] |= self.guarded(_name(probe), partial(probe, step))
         return row
 
 

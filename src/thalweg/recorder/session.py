@@ -32,11 +32,11 @@ from thalweg.recorder.modes import hide_from_fast_paths, put_back, take_off
 
 # Calls that neither compute a value the loss can depend on nor read one out.
 SILENT = frozenset(
-    "dim size numel stride storage_offset is_complex is_floating_point is_contiguous element_size "
+    "dim size numel stride storage_offset is_complex is_floating_point is_contiguous element_size "  # noqa: SIM905
     "data_ptr get_device untyped_storage nelement ndimension type_as __len__ __hash__ "
     "_set_grad_enabled _record_function_enter_new _record_function_exit._RecordFunction "
-    "requires_grad_ retain_grad register_hook is_nonzero_ has_names __repr__ names __set__ __delete__"
-    .split()
+    "requires_grad_ retain_grad register_hook is_nonzero_ has_names __repr__ names __set__ "
+    "__delete__".split()
 )
 # Properties whose value is a tensor computed from the tensor they belong to.
 VIEWING = frozenset({"T", "mT", "H", "mH", "real", "imag", "data"})
@@ -135,11 +135,14 @@ class Session:
         self._mode = _Mode(self)
         if all(one.only_looks for one in self._rewriters):
             self._undo.append(hide_from_fast_paths(self._mode))
-        self._mode.__enter__()
+        put_back(self._mode, 0)
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         with ExitStack() as leaving:  # each of these is done whatever the others raise
             for listener in reversed(self.listeners):
@@ -159,7 +162,9 @@ class Session:
         """The number of updates that have ended: of the optimizer that has made the most."""
         return max(self.steps.values(), default=0)
 
-    def answer(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def answer(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Compute one call of the program, letting the listeners answer and look."""
         name = name_of(func)
         if name in SILENT:
@@ -168,8 +173,8 @@ class Session:
             return self._backward(func, args, kwargs)
         if func is torch.autograd.grad:
             return self._grad(func, args, kwargs)
-        if torch._C._functorch.peek_interpreter_stack() is not None:
-            return func(*args, **kwargs)  # inside vmap and its kin there are no values to look at
+        if _without_values():
+            return func(*args, **kwargs)
         call = Call(func, name, args, kwargs)
         with torch._C.DisableTorchFunction():
             for listener in self._rewriters:
@@ -266,12 +271,12 @@ class Session:
 
         def constructing(optimizer: Any, *args: Any, **kwargs: Any) -> None:
             construct(optimizer, *args, **kwargs)
-            if not self._constructing_own and not any(known is optimizer for known in self.optimizers):
+            known = any(one is optimizer for one in self.optimizers)
+            if not self._constructing_own and not known:
                 self.optimizers.append(optimizer)
                 self._tell("optimizer_made", optimizer)
 
-        Optimizer.__init__ = constructing  # type: ignore[method-assign]
-        self._undo.append(lambda: setattr(Optimizer, "__init__", construct))
+        self._replace(Optimizer, "__init__", constructing)
         self._undo.append(register_optimizer_step_pre_hook(self._pre_step).remove)
         self._undo.append(register_optimizer_step_post_hook(self._post_step).remove)
 
@@ -279,7 +284,8 @@ class Session:
     def standing_in(self, own: Optimizer) -> Iterator[Callable[[Optimizer], None]]:
         """Around the construction of an optimizer of ours that makes ``own``'s updates.
 
-        The program has not constructed it, so no listener hears of it; its steps count as ``own``'s.
+        The program has not constructed it, so no listener hears of it; its steps count as those
+        of ``own``.
         """
         self._constructing_own = True
         try:
@@ -335,8 +341,13 @@ class Session:
                 self._scaled = (result, outputs)
             return result
 
-        torch.amp.GradScaler.scale = scaling
-        self._undo.append(lambda: setattr(torch.amp.GradScaler, "scale", scale))
+        self._replace(torch.amp.GradScaler, "scale", scaling)
+
+    def _replace(self, owner: type, name: str, instead: Callable[..., Any]) -> None:
+        """Give a class another method until the session ends."""
+        old = getattr(owner, name)
+        setattr(owner, name, instead)
+        self._undo.append(lambda: setattr(owner, name, old))
 
 
 class _Mode(TorchFunctionMode):
@@ -348,6 +359,15 @@ class _Mode(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         return self._session.answer(func, args, kwargs or {})
+
+
+def _without_values() -> bool:
+    """Whether calls are transformed, traced or counted: no values to look at, or none of ours."""
+    return (
+        torch._C._functorch.peek_interpreter_stack() is not None
+        or torch._C._get_tracing_state() is not None
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
 
 
 def _alone(outputs: Any) -> torch.Tensor | None:

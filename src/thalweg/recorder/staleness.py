@@ -9,6 +9,7 @@ once, summed on purpose) and for adversarial pairs (another network's gradients 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +17,25 @@ import torch
 from thalweg.recorder.leaves import trained_by
 
 LOOKED_AT = 4
+ENTRIES = 256
+
+
+@dataclass(frozen=True)
+class Print:
+    """What shows that a leaf was written to: its version; written to by ``data``, its values."""
+
+    leaf: torch.Tensor
+    version: int
+    values: torch.Tensor
+
+    @classmethod
+    def of(cls, leaf: torch.Tensor) -> Print:
+        """As the leaf is now."""
+        return cls(leaf, leaf._version, leaf.detach().flatten()[:ENTRIES].clone())
+
+    def differs(self, other: Print) -> bool:
+        """Whether something was written in between."""
+        return self.version != other.version or not torch.equal(self.values, other.values)
 
 
 class Staleness:
@@ -23,7 +43,7 @@ class Staleness:
 
     def __init__(self) -> None:
         self._used: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-        self._versions: dict[int, int] = {}
+        self._prints: dict[int, Print] = {}
         self._by_hand = False
 
     def look(self, optimizers: Sequence[Any], leaves: Sequence[torch.Tensor] = ()) -> None:
@@ -32,11 +52,14 @@ class Staleness:
         ``leaves`` are given by a program that updates them by hand: their gradients are stale if
         the leaves have been written to since the gradients came, and the gradients are still there.
         """
+        looked_at = {id(leaf): Print.of(leaf) for leaf in leaves[:LOOKED_AT]}
         self._by_hand = any(
-            leaf._version > self._versions.get(id(leaf), leaf._version) and _nonzero(leaf.grad)
-            for leaf in leaves
+            id(leaf) in self._prints
+            and looked_at[id(leaf)].differs(self._prints[id(leaf)])
+            and _nonzero(leaf.grad)
+            for leaf in leaves[:LOOKED_AT]
         )
-        self._versions = {id(leaf): leaf._version for leaf in leaves}
+        self._prints = looked_at
         for optimizer in optimizers:
             pairs = self._used.get(id(optimizer))
             if pairs:
@@ -47,11 +70,9 @@ class Staleness:
         if optimizer is None:
             return self._by_hand
         stale = bool(self._used.get(id(optimizer)))
-        params = trained_by([optimizer])
-        with_gradient = [p for p in params if p.grad is not None and not p.grad.is_sparse]
-        self._used[id(optimizer)] = [
-            (p, p.grad) for p in with_gradient[:LOOKED_AT] if bool(p.grad.count_nonzero())
-        ]
+        there = [(p, p.grad) for p in trained_by([optimizer]) if p.grad is not None]
+        looked_at = [pair for pair in there if not pair[1].is_sparse][:LOOKED_AT]
+        self._used[id(optimizer)] = [(p, g) for p, g in looked_at if _nonzero(g)]
         return stale
 
 
@@ -67,8 +88,8 @@ class Unused:
 
     def remember(self, optimizers: Sequence[Any]) -> None:
         """A backward pass has ended."""
-        with_gradient = [[p for p in trained_by([o]) if p.grad is not None] for o in optimizers]
-        self._came = [(p, p.grad) for own in with_gradient for p in own[:LOOKED_AT]]
+        there = [[(p, p.grad) for p in trained_by([o]) if p.grad is not None] for o in optimizers]
+        self._came = [pair for own in there for pair in own[:LOOKED_AT]]
 
     def dropped(self) -> bool:
         """Whether all that had come is gone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 
 from thalweg.recorder.anatomy import (
@@ -20,6 +21,7 @@ from thalweg.recorder.anatomy import (
 from thalweg.recorder.tape import Tape
 
 Values = list[torch.Tensor]
+ELEMENTWISE = frozenset({"difference", "mse_loss", "l1_loss", "smooth_l1_loss"})
 
 
 def number(value: float | torch.Tensor) -> float | None:
@@ -78,7 +80,7 @@ def twins(weight: torch.Tensor, units: int) -> float:
 
 
 def gain(weight: torch.Tensor, units: int) -> float | None:
-    """Scale of a weight as rms x sqrt(fan in): 1.41 for He's, 1 for LeCun's, 0.58 for torch's own."""
+    """Scale of a weight, rms x sqrt(fan in): 1.41 for He's, 1 for LeCun's, 0.58 for torch's own."""
     fan_in = weight.numel() / weight.shape[units]
     spread = rms(weight)
     return None if spread is None else spread * math.sqrt(fan_in)
@@ -157,7 +159,7 @@ def meeting(one: Ending, values: Values) -> dict[str, Any]:
         sums, logs = classes.sum(1), classes.logsumexp(1)
         data["outputs"]["rows_sum_to_one"] = bool(((sums - 1).abs() < 1e-3).all())
         data["outputs"]["rows_are_log_probabilities"] = bool((logs.abs() < 1e-2).all())
-    if one.targets is not None and one.kind in ("difference", "mse_loss", "l1_loss", "smooth_l1_loss"):
+    if one.targets is not None and one.kind in ELEMENTWISE:
         shapes = tuple(outputs.shape), tuple(one.targets.shape)
         data["broadcast"] = _grows(*shapes)
     return data
@@ -166,8 +168,8 @@ def meeting(one: Ending, values: Values) -> dict[str, Any]:
 def _grows(left: tuple[int, ...], right: tuple[int, ...]) -> bool:
     """Whether two shapes broadcast to something larger than both: (n, 1) against (n,)."""
     try:
-        joint = math.prod(torch.broadcast_shapes(left, right))
-    except RuntimeError:
+        joint = math.prod(np.broadcast_shapes(left, right))
+    except ValueError:
         return False
     return joint > max(math.prod(left), math.prod(right))
 

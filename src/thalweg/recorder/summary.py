@@ -10,12 +10,12 @@ import torch
 from torch.optim.optimizer import Optimizer
 
 from thalweg.recorder.leaves import trained_by
-from thalweg.recorder.names import names_of
+from thalweg.recorder.names import Names
 
 
 def of_optimizer(optimizer: Optimizer) -> dict[str, Any]:
     """Its kind, the settings of its first group, and how many groups it has."""
-    settings = {
+    settings: dict[str, Any] = {
         key: value if isinstance(value, int | float | bool | str | None) else str(value)
         for key, value in optimizer.param_groups[0].items()
         if key not in ("params", "param_names")
@@ -36,7 +36,7 @@ def _strict(value: Any) -> Any:
 
 
 def of_parameters(
-    leaves: Sequence[torch.Tensor], names: Sequence[str], optimizers: Sequence[Optimizer]
+    leaves: Sequence[torch.Tensor], names: Names, optimizers: Sequence[Optimizer]
 ) -> dict[str, Any]:
     """How many numbers there are to train, and which of them nobody does.
 
@@ -45,11 +45,11 @@ def of_parameters(
     """
     own, known = trained_by(optimizers), {id(leaf) for leaf in leaves}
     trained = {id(p) for p in own}
-    untrained = [n for n, x in zip(names, leaves, strict=True) if id(x) not in trained]
+    untrained = [one for one in leaves if id(one) not in trained]
     unreached = [p for p in own if id(p) not in known and p.grad is None]
     return {
-        "untrained": untrained if optimizers else [],
-        "unreached": names_of(unreached) if leaves else [],
+        "untrained": names.of(untrained) if optimizers else [],
+        "unreached": names.of(unreached) if leaves else [],
         "parameters": sum(leaf.numel() for leaf in leaves),
         "device": str(leaves[0].device) if leaves else "cpu",
     }

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+
+CUDA: Any = torch.cuda  # its functions have no types
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class RandomState:
     @classmethod
     def now(cls, generators: Iterable[torch.Generator] = ()) -> RandomState:
         """The state as it is."""
-        on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        on_gpus = CUDA.get_rng_state_all() if CUDA.is_initialized() else []
         own = tuple((one, one.get_state()) for one in generators)
         return cls(torch.get_rng_state(), tuple(on_gpus), own)
 
@@ -34,7 +37,7 @@ class RandomState:
         """Put every generator back."""
         torch.set_rng_state(self.cpu)
         if self.cuda:
-            torch.cuda.set_rng_state_all(self.cuda)
+            CUDA.set_rng_state_all(self.cuda)
         for generator, state in self.own:
             generator.set_state(state)
 
@@ -53,7 +56,7 @@ Autocast = tuple[tuple[str, bool, torch.dtype], ...]
 
 def autocast_now() -> Autocast:
     """Device type, whether autocast is on for it, and its type."""
-    kinds = ("cpu", "cuda") if torch.cuda.is_initialized() else ("cpu",)
+    kinds = ("cpu", "cuda") if CUDA.is_initialized() else ("cpu",)
     return tuple(
         (kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in kinds
     )

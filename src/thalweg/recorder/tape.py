@@ -7,8 +7,9 @@ constant (``no_grad``, ``detach``) stays constant. A play at the recorded parame
 recorded loss bit for bit; one that does not, or a value that no call explains (a custom
 ``autograd.Function``, a compiled module), makes the tape say so instead of playing something else.
 
-Memory: between recording and ``close`` the tape holds the activations of one step, as autograd
-itself does.
+Memory: while a step is recorded the tape holds its activations, as autograd itself does, and at
+most 4 GiB: what a program computes with gradients and never differentiates is dropped when that is
+full.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from thalweg.recorder.surroundings import Autocast, RandomState, autocast_as, au
 # Writes into its own arguments: the position of the tensors it changes.
 BUFFER_WRITERS = {"batch_norm": (1, 2), "instance_norm": (1, 2)}
 CUTS = frozenset({"detach", "detach_", "data", "item", "tolist", "numpy", "grad_of", "__float__"})
+MOST_BYTES = 4 << 30
 NOT_IN_PLACE = frozenset({"__index__", "__int__", "__invert__", "__iter__"})
 
 
@@ -196,11 +198,14 @@ class TapeRecorder(Listener):
         self._notes: list[Note] = []
         self._made: set[int] = set()  # slots that a call on the tape has filled
         self._sharing: dict[int, set[int]] = {}  # slots whose tensors are views of one memory
+        self._bytes = 0
         self._unexplained: dict[int, str] = {}  # slots of values that came from nowhere
         self._slots = 0
 
     def rewrite(self, call: Call) -> None:
         """Note the random state that the call will find, and keep what it writes into."""
+        if self._bytes > MOST_BYTES:
+            self.clear()
         if not self.on or not torch.is_grad_enabled() or call.name in CUTS:
             self._reads: list[torch.Tensor] = []
             self._freeze(_targets(call))
@@ -241,7 +246,7 @@ class TapeRecorder(Listener):
         )  # fmt: skip
 
     def _note(self, part: Any) -> Any:
-        """A tensor as it stands in a note: by its slot, as a fresh copy, or as the constant it is."""
+        """A tensor as it stands in a note: by its slot, as a fresh copy, or as a constant."""
         if not isinstance(part, torch.Tensor) or id(part) not in self._slot_of:
             return part
         slot = self._slot_of[id(part)]
@@ -260,7 +265,7 @@ class TapeRecorder(Listener):
             self._made.add(slot)
             self._unexplained[slot] = (
                 f"{call.name} reads a value that no visible call computed (a custom "
-                "autograd.Function, a compiled module, or a graph kept from an earlier step)"
+                "autograd.Function, a compiled module, or a graph kept from long before)"
             )
             return True
         self._leaves.append(tensor)
@@ -280,6 +285,7 @@ class TapeRecorder(Listener):
         self._slot_of[id(tensor)] = slot
         self._sharing.setdefault(_storage(tensor), set()).add(slot)
         self._held.append(tensor)
+        self._bytes += tensor.numel() * tensor.element_size()
         return slot
 
     def _slot(self, tensor: torch.Tensor) -> int:
@@ -346,6 +352,6 @@ def _is_in_place(name: str) -> bool:
 def _storage(tensor: torch.Tensor) -> int:
     """What tensors that share their memory have in common; some kinds of tensor have no memory."""
     try:
-        return tensor.untyped_storage()._cdata
+        return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):
         return -id(tensor)
