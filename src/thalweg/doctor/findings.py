@@ -10,6 +10,7 @@ from typing import Any
 from thalweg.doctor.examination import Examination
 from thalweg.doctor.ranking import Candidate
 from thalweg.doctor.runs import Run
+from thalweg.doctor.standing import standing
 from thalweg.doctor.verification import Verification
 
 
@@ -51,7 +52,7 @@ def _is_symptom(candidate: Candidate) -> bool:
 
 
 def ruled_out(examined: Examination) -> list[dict[str, Any]]:
-    """Suspicions whose trial did not help, or whose remedy did not hold; symptoms are not listed."""
+    """Suspicions whose trial did not help, or whose remedy did not hold; no symptoms."""
     failed = {id(one): checked for one, checked in examined.failed}
     named = {id(one) for one, _ in examined.proved}
     symptoms = {id(one) for one in examined.candidates if examined.proved and _is_symptom(one)}
@@ -71,10 +72,13 @@ def _why(examined: Examination, candidate: Candidate, checked: Verification | No
     if candidate.run is None:
         return "It was not tried."
     if checked is not None:
-        return f"With {candidate.run.name}: {checked.says(measure_name(examined))}"
+        return f"{checked.in_numbers(measure_name(examined))}. {checked.says()}"
     if candidate.run.outcome.ended in ("crashed", "killed", "interrupted"):
         return f"The trial ({candidate.run.name}) did not end: {candidate.run.outcome.reason}"
-    return f"The trial with {candidate.run.name} does not remove the harm."
+    main = examined.seen.main if examined.seen else 0
+    runs = (examined.base or candidate.run, candidate.run)
+    before, after = (standing(run.recording, examined.measure, main) for run in runs)
+    return f"With {candidate.run.name}: {after.kind} {after}, instead of {before}."
 
 
 def _trial(examined: Examination, run: Run, share: float) -> dict[str, Any]:

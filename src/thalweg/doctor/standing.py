@@ -35,6 +35,9 @@ class Standing:
     loss: float
     kind: str
 
+    def __str__(self) -> str:
+        return "not finite" if self.value is None else f"{self.value:.4g}"
+
     @property
     def higher_is_better(self) -> bool:
         """Whether more of the value is better."""

@@ -51,16 +51,20 @@ class Verification:
             "after": [one.value for one in self.after],
             "gain": mean,
             "error": standard_error(finite) if len(finite) > 1 else None,
-            "says": self.says(measure),
+            "says": self.says(),
         }
 
-    def says(self, measure: str) -> str:
+    def says(self) -> str:
         """One sentence."""
-        before, after = _mean(self.before), _mean(self.after)
-        word = "holds" if self.held else "does not hold"
-        return (
-            f"{measure}: {before} before, {after} after, over {len(self.seeds)} seeds; it {word}."
-        )
+        if self.held:
+            return "Better on every seed, and in the mean by more than chance and by a margin."
+        if min(self.gains) <= 0:
+            return "Not better on every seed."
+        return "Better on every seed, but not by enough to be told from chance or to matter."
+
+    def in_numbers(self, measure: str) -> str:
+        """The means before and after."""
+        return f"{measure}: {_mean(self.before)} before, {_mean(self.after)} after"
 
 
 def standard_error(gains: Sequence[float]) -> float:

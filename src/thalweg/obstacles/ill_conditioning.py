@@ -56,8 +56,8 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         strength,
-        f"The second moments of the inputs reach {told(covariance, 1)} times the first decile; the "
-        f"learning rate stands at {told(reach, 2)} of its limit.",
+        f"The second moments of the inputs reach {told(covariance, 1)} times the first decile"
+        + (f"; the rate is {told(reach, 2)} of the largest stable one." if plain else "."),
         {
             "input_condition": shown(covariance, "largest second moment over the first decile", "",
                                      WIDE),

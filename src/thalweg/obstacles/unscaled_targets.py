@@ -42,9 +42,8 @@ def judge(seen: Evidence) -> Suspicion | None:
     targets = [one["targets"] for one in ends if one["targets"] and one["targets"].get("std")]
     if not targets or ends[0]["outputs"].get("std") is None:
         return None
-    distance = _size(targets[0]) / max(
-        _size(ends[0]["outputs"]), 1.0 if _size(targets[0]) > 1 else 0
-    )
+    size = _size(targets[0])
+    distance = size / max(_size(ends[0]["outputs"]), 1.0 if size > 1 else 1e-30)
     if not (distance > FAR or 0 < distance < 1 / FAR):
         return None
     mean = statistics.fmean(one["mean"] for one in targets)
@@ -54,8 +53,8 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         0.9,
-        f"The targets (mean {told(mean)}, deviation {told(std)}) are {told(distance)} times what the "
-        f"outputs start at.",
+        f"The targets (mean {told(mean)}, deviation {told(std)}) are {told(distance)} times what "
+        f"the outputs start at.",
         {
             "distance": shown(
                 distance, "targets' size over that of the first outputs", "times", FAR
