@@ -1,0 +1,375 @@
+"""For every obstacle: recordings just above and just below what raises it.
+
+``ABOVE`` and ``BELOW`` map a code to named recordings. A recording above its threshold raises the
+suspicion with a strength of more than one half; one below raises none, or one of at most one half
+(for causes that are always worth a trial). Thresholds that a module names are taken from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from made_recordings import (
+    LOSSES,
+    STEPS,
+    at_sample,
+    changed,
+    ended,
+    healthy,
+    held_out,
+    of_inputs,
+    probed,
+)
+
+from thalweg.obstacles import (
+    class_imbalance,
+    dead_units,
+    exploding_gradient,
+    ill_conditioning,
+    initialization_scale,
+    low_precision,
+    over_regularization,
+    saturated_units,
+    stopped_too_early,
+    unscaled_targets,
+    vanishing_gradient,
+)
+from thalweg.recorder import Recording
+
+Rows = dict[str, dict[str, Callable[[], Recording]]]
+
+RISING = [2.3] * 20 + [8.0] * 20
+STUCK = [2.3] * STEPS
+BREAKS = [*LOSSES[:20], *[math.nan] * 20]
+GROWS_AND_BREAKS = [*LOSSES[:17], 30.0, 300.0, 3000.0, *[math.nan] * 20]
+SINKING = [1.0 - i for i in range(STEPS)]
+
+
+def scales(*found):
+    return [{"scale": one, "censored": None} for one in found]
+
+
+def leaping(times):
+    return at_sample(healthy(RISING), 3, "parameters", gradient=0.2 * times)
+
+
+def with_ratio(ratio):
+    """The first layer's gradient over its norm is this share of the others'."""
+    return changed(healthy(), "parameters", [0], gradient=0.2 * ratio)
+
+
+def through_time(ratio):
+    return probed(healthy(), "through_time", [ratio] * 6)
+
+
+def dead(share, index):
+    return at_sample(healthy(), index, "activations", dead=share)
+
+
+def saturated(share, index):
+    return at_sample(healthy(), index, "activations", kind="tanh", saturated=share)
+
+
+def features(mean=0.0, std=1.0, spread=1.0):
+    deviations = [std] * 9 + [std * spread]
+    return healthy(moments=of_inputs([mean] * 10, deviations))
+
+
+def eigenvalues(ratio):
+    return healthy(moments=of_inputs([0.0] * 10, [1.0] * 10, [ratio, *[1.0] * 9]))
+
+
+def autocorrelated(run_length):
+    """Mean targets of 1000 batches that stay the same for so many batches."""
+    means = [(i // run_length * 7919) % 101 / 101 for i in range(1000)]
+    return healthy(target_means=means)
+
+
+def rarest(share):
+    """Three classes of 3000 examples; the rarest has this part of its fair share."""
+    few = round(1000 * share)
+    return healthy(target_counts={"0": 2000 - few, "1": 1000, "2": few})
+
+
+def lost(share):
+    return changed(healthy(), "parameters", dtype="bfloat16", unchanged=share)
+
+
+def decaying(decay, shrunk=0.5, **more):
+    made = healthy(settings={"weight_decay": decay}, **more)
+    return at_sample(made, -1, "parameters", norm=2.0 * shrunk)
+
+
+ABOVE: Rows = {
+    "learning-rate-too-high": {
+        "three of ten steps": lambda: probed(
+            healthy(STUCK), "critical", scales(*[0.5] * 3, *[2.0] * 7)
+        ),
+        "ends twice as high": lambda: healthy([2.3] * 20 + [4.7] * 20),
+        "not finite": lambda: healthy(BREAKS),
+    },
+    "learning-rate-too-low": {
+        "room for 21": lambda: probed(healthy(), "critical", scales(*[21.0] * 6)),
+        "room beyond sight": lambda: probed(
+            healthy(), "critical", [{"scale": None, "censored": "above"}] * 6
+        ),
+        "decayed away": lambda: healthy(rates=[0.1] * 15 + [0.0005] * 25),
+    },
+    "ill-conditioning": {"wide": lambda: eigenvalues(1.01 * ill_conditioning.WIDE)},
+    "optimizer-setting": {
+        "eps": lambda: healthy(kind="Adam", settings={"eps": 1.1e-4}),
+        "first beta": lambda: healthy(kind="Adam", settings={"betas": [0.991, 0.999]}),
+        "second beta": lambda: healthy(kind="Adam", settings={"betas": [0.9, 0.49]}),
+        "momentum": lambda: healthy(settings={"momentum": 0.991}),
+        "dampening": lambda: healthy(settings={"momentum": 0.9, "dampening": 0.51}),
+    },
+    "vanishing-gradient": {
+        "depth": lambda: with_ratio(0.99 * vanishing_gradient.NEAR),
+        "depth, far": lambda: with_ratio(0.99 * vanishing_gradient.FAR),
+        "time": lambda: through_time(0.99 * vanishing_gradient.NEAR),
+    },
+    "exploding-gradient": {
+        "leaps": lambda: leaping(1.01 * exploding_gradient.LEAP),
+        "enormous at once": lambda: changed(
+            healthy(RISING), "parameters", gradient=2.02 * exploding_gradient.LEAP
+        ),
+        "not finite": lambda: at_sample(healthy(RISING), 3, "parameters", gradient=None),
+        "loss not finite": lambda: healthy(GROWS_AND_BREAKS),
+    },
+    "dead-units": {
+        "at the start": lambda: dead(1.01 * dead_units.MANY, 0),
+        "at the end": lambda: dead(1.01 * dead_units.MANY, -1),
+    },
+    "saturated-units": {"at the start": lambda: saturated(1.01 * saturated_units.MANY, 0)},
+    "symmetric-initialization": {
+        "a hidden layer": lambda: changed(healthy(), "layers", [1], twins=1.0),
+    },
+    "initialization-scale": {
+        "small": lambda: changed(healthy(), "layers", gain=0.99 * initialization_scale.LOW),
+        "large": lambda: changed(healthy(), "layers", gain=1.01 * initialization_scale.HIGH),
+        "one layer": lambda: changed(
+            healthy(), "layers", [1], gain=1.01 * initialization_scale.HIGH
+        ),
+    },
+    "unscaled-inputs": {
+        "spread": lambda: features(spread=10.1),
+        "offset": lambda: features(mean=5.1),
+        "scale": lambda: features(std=5.1),
+        "tiny": lambda: features(std=0.099),
+    },
+    "unscaled-targets": {
+        "large": lambda: ended(
+            healthy(), kind="mse_loss", targets=(0.0, 2.05 * unscaled_targets.FAR / 1.5)
+        ),
+        "tiny": lambda: ended(
+            healthy(), kind="mse_loss", targets=(0.0, 1.3 / unscaled_targets.FAR)
+        ),
+    },
+    "unshuffled-data": {"long runs": lambda: autocorrelated(10)},
+    "class-imbalance": {"rare": lambda: rarest(0.98 * class_imbalance.RARE)},
+    "loss-output-mismatch": {
+        "softmax twice": lambda: ended(healthy(), made_by="softmax"),
+        "sigmoid twice": lambda: ended(
+            healthy(), kind="binary_cross_entropy_with_logits", made_by="sigmoid"
+        ),
+        "no logarithms": lambda: ended(
+            healthy(), kind="nll_loss", outputs={"rows_are_log_probabilities": False}
+        ),
+        "broadcast": lambda: ended(healthy(), kind="mse_loss", broadcast=True),
+    },
+    "output-range": {
+        "below": lambda: ends_in("relu", (-0.011, 0.989)),
+        "above": lambda: ends_in("sigmoid", (0.0, 1.02)),
+        "both": lambda: ends_in("tanh", (-2.0, 2.0)),
+    },
+    "stale-gradients": {"five of forty": lambda: healthy(stale=5)},
+    "untrained-parameters": {"one": lambda: healthy(untrained=["head.weight"])},
+    "ascending": {
+        "falls on": lambda: healthy(SINKING),
+        "rises as asked": lambda: healthy(RISING, settings={"maximize": True}),
+    },
+    "train-eval-mode": {
+        "evaluation": lambda: healthy(modes={"dropout active in evaluation": 1}),
+        "training": lambda: healthy(modes={"batch_norm passive in training": 1}),
+    },
+    "overfitting": {
+        "a loss": lambda: healthy(readings=held_out([1.0, 0.5, 0.5, 0.5, 0.55, 0.55, 0.55])),
+        "an accuracy": lambda: healthy(
+            readings=held_out([0.5, 0.8, 0.8, 0.8, 0.77, 0.77, 0.77], "accuracy")
+        ),
+    },
+    "over-regularization": {
+        "coupled": lambda: decaying(1.01 * over_regularization.STRONG),
+        "decoupled": lambda: decaying(40.4 * over_regularization.STRONG, kind="AdamW"),
+    },
+    "stopped-too-early": {
+        "still falling": lambda: falling(1.01 * stopped_too_early.FALL),
+    },
+    "non-finite": {
+        "singular": lambda: changed_operations(healthy(BREAKS), "sqrt"),
+    },
+    "low-precision": {"bfloat16": lambda: lost(1.01 * low_precision.MOST)},
+}  # fmt: skip
+
+BELOW: Rows = {
+    "learning-rate-too-high": {
+        "two of ten steps": lambda: probed(
+            healthy(STUCK), "critical", scales(*[0.5] * 2, *[2.0] * 8)
+        ),
+        "ends less than twice as high": lambda: healthy([2.3] * 20 + [4.5] * 20),
+    },
+    "learning-rate-too-low": {
+        "room for 19": lambda: probed(healthy(), "critical", scales(*[19.0] * 6)),
+        "decayed a little": lambda: healthy(rates=[0.1] * 15 + [0.0011] * 25),
+        "diverged": lambda: probed(healthy(RISING), "critical", scales(*[100.0] * 6)),
+    },
+    "ill-conditioning": {"narrow": lambda: eigenvalues(0.99 * ill_conditioning.WIDE)},
+    "optimizer-setting": {
+        "usual for Adam": lambda: healthy(
+            kind="Adam", settings={"eps": 1e-4, "betas": [0.99, 0.5]}
+        ),
+        "usual for descent": lambda: healthy(settings={"momentum": 0.99, "dampening": 0.5}),
+    },
+    "vanishing-gradient": {
+        "depth": lambda: with_ratio(1.01 * vanishing_gradient.NEAR),
+        "time": lambda: through_time(1.01 * vanishing_gradient.NEAR),
+        "one layer": lambda: one_layer(with_ratio(1e-6)),
+        "twins": lambda: changed(with_ratio(1e-6), "layers", [0], twins=1.0),
+    },
+    "exploding-gradient": {
+        "leaps less": lambda: leaping(0.99 * exploding_gradient.LEAP),
+        "leaps while the loss falls": lambda: at_sample(
+            healthy(), 3, "parameters", gradient=2e3 * exploding_gradient.LEAP
+        ),
+    },
+    "dead-units": {
+        "at the start": lambda: dead(0.99 * dead_units.MANY, 0),
+        "at the end": lambda: dead(0.99 * dead_units.MANY, -1),
+        "twins": lambda: changed(dead(1.0, 0), "layers", [0], twins=1.0),
+    },
+    "saturated-units": {"at the start": lambda: saturated(0.99 * saturated_units.MANY, 0)},
+    "symmetric-initialization": {
+        "the last layer": lambda: changed(healthy(), "layers", [2], twins=1.0),
+        "most units": lambda: changed(healthy(), "layers", [1], twins=0.99),
+        "one unit": lambda: changed(healthy(), "layers", [1], twins=1.0, units=1),
+    },
+    "initialization-scale": {
+        "small": lambda: changed(healthy(), "layers", gain=1.01 * initialization_scale.LOW),
+        "large": lambda: changed(healthy(), "layers", gain=0.99 * initialization_scale.HIGH),
+        "twins": lambda: changed(healthy(), "layers", gain=9.0, twins=1.0),
+    },
+    "unscaled-inputs": {
+        "spread": lambda: features(spread=9.9),
+        "offset": lambda: features(mean=4.8),
+        "scale": lambda: features(std=4.9),
+        "tiny": lambda: features(std=0.101),
+        "a constant feature": lambda: features(spread=0.0),
+    },
+    "unscaled-targets": {
+        "large": lambda: ended(
+            healthy(), kind="mse_loss", targets=(0.0, 1.95 * unscaled_targets.FAR / 1.5)
+        ),
+        "small": lambda: ended(
+            healthy(), kind="mse_loss", targets=(0.0, 1.4 / unscaled_targets.FAR)
+        ),
+        "classes": lambda: ended(healthy(), targets=(0.0, 999.0)),
+    },
+    "unshuffled-data": {
+        "shuffled": lambda: autocorrelated(1),
+        "too few": lambda: healthy(target_means=[0.0] * 9 + [1.0] * 10),
+        "all the same": lambda: healthy(target_means=[0.1] * 100),
+    },
+    "class-imbalance": {
+        "less rare": lambda: rarest(1.02 * class_imbalance.RARE),
+        "one class": lambda: healthy(target_counts={"0": 3000}),
+        "few examples": lambda: healthy(target_counts={"0": 190, "1": 1}),
+        "not classes": lambda: healthy(target_counts={"-1": 2900, "1": 100}),
+    },
+    "loss-output-mismatch": {
+        "logits": lambda: ended(healthy(), made_by="linear"),
+        "logarithms": lambda: ended(
+            healthy(), kind="nll_loss", outputs={"rows_are_log_probabilities": True}
+        ),
+        "same shapes": lambda: ended(healthy(), kind="mse_loss", broadcast=False),
+        "no loss was seen": lambda: without_ending(healthy()),
+    },
+    "output-range": {
+        "a hundredth": lambda: ends_in("relu", (-0.0099, 0.99)),
+        "within": lambda: ends_in("sigmoid", (0.0, 1.0)),
+        "hidden": lambda: ended(healthy(), kind="mse_loss", targets=(-2.0, 2.0)),
+        "classes": lambda: ends_in("relu", (-2.0, 2.0), kind="cross_entropy"),
+    },
+    "stale-gradients": {"four of forty": lambda: healthy(stale=4)},
+    "untrained-parameters": {"none": lambda: healthy(untrained=[])},
+    "ascending": {
+        "falls below zero and settles": lambda: healthy(
+            [1.0 - 5 * (1 - 0.8**i) for i in range(STEPS)]
+        ),
+        "falls as asked": lambda: healthy(settings={"maximize": True}),
+        "rises unasked": lambda: healthy(RISING),
+    },
+    "train-eval-mode": {
+        "right": lambda: healthy(
+            modes={"dropout active in training": 9, "dropout passive in evaluation": 9}
+        ),
+    },
+    "overfitting": {
+        "a loss": lambda: healthy(readings=held_out([1.0, 0.5, 0.5, 0.5, 0.53, 0.53, 0.53])),
+        "an accuracy": lambda: healthy(
+            readings=held_out([0.5, 0.8, 0.8, 0.8, 0.78, 0.78, 0.78], "accuracy")
+        ),
+        "too few readings": lambda: healthy(readings=held_out([0.5, 0.9, 0.9, 0.9])),
+        "training does not fit": lambda: healthy(RISING, readings=held_out([0.5] * 3 + [1.5] * 4)),
+    },
+    "over-regularization": {
+        "coupled": lambda: decaying(0.99 * over_regularization.STRONG),
+        "decoupled": lambda: decaying(39.6 * over_regularization.STRONG, kind="AdamW"),
+    },
+    "stopped-too-early": {
+        "falling less": lambda: falling(0.99 * stopped_too_early.FALL),
+        "the schedule has run out": lambda: falling(0.5, rates=[0.1] * 39 + [0.029]),
+        "too short": lambda: healthy([2.3 * 0.5**i for i in range(29)]),
+    },
+    "non-finite": {
+        "nothing singular": lambda: healthy(BREAKS),
+        "grown before": lambda: changed_operations(healthy(GROWS_AND_BREAKS), "sqrt"),
+        "finite": lambda: changed_operations(healthy(), "sqrt"),
+    },
+    "low-precision": {
+        "bfloat16": lambda: lost(0.99 * low_precision.MOST),
+        "float32": lambda: changed(healthy(), "parameters", unchanged=1.0),
+        "without gradient": lambda: changed(lost(1.0), "parameters", zeros=0.9),
+    },
+}  # fmt: skip
+
+
+def ends_in(activation, targets, kind="mse_loss"):
+    """The last activation is no hidden one, and its output meets these targets."""
+    made = ended(healthy(), kind=kind, targets=targets)
+    for one in made.samples:
+        one["activations"].append({"kind": activation, "hidden": False})
+    return made
+
+
+def falling(part, **more):
+    """The last of ten equal stretches is lower than the one before by this part."""
+    return healthy([2.0] * 32 + [1.0] * 4 + [1.0 - part] * 4, **more)
+
+
+def one_layer(recording):
+    for one in recording.samples:
+        del one["layers"][1:]
+    return recording
+
+
+def changed_operations(recording, *names):
+    for one in recording.samples:
+        one["operations"] += names
+    return recording
+
+
+def without_ending(recording):
+    for one in recording.samples:
+        one["ending"] = None
+    return recording
