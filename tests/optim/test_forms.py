@@ -98,20 +98,21 @@ def random_formula(source):
     draws = [torch.randint(0, 1000, (4,), generator=source).tolist() for _ in range(8)]
     ends = torch.randint(0, 12, (3,), generator=source).tolist()
 
+    choices = (
+        lambda x, y, z, lr: torch.add(x, y, alpha=-lr),
+        lambda x, y, z, lr: torch.lerp(x, y, lr),
+        lambda x, y, z, lr: torch.addcmul(x, y, z, value=lr),
+        lambda x, y, z, lr: torch.maximum(x, y) - lr * z,
+        lambda x, y, z, lr: x * lr,
+        lambda x, y, z, lr: -y,
+        lambda x, y, z, lr: torch.where(x > y, z, x),
+    )
+
     def formula(*inputs, lr):
         values = list(inputs)
         for kind, *at in draws:
-            x, y, z = (values[i % len(values)] for i in at)
-            made = (
-                lambda: torch.add(x, y, alpha=-lr),
-                lambda: torch.lerp(x, y, lr),
-                lambda: torch.addcmul(x, y, z, value=lr),
-                lambda: torch.maximum(x, y) - lr * z,
-                lambda: x * lr,
-                lambda: -y,
-                lambda: torch.where(x > y, z, x),
-            )
-            values.append(made[kind % len(made)]())
+            operands = (values[i % len(values)] for i in at)
+            values.append(choices[kind % len(choices)](*operands, lr))
         return tuple(values[i] for i in ends)
 
     return formula
@@ -223,8 +224,11 @@ def test_auto_compiles_once_it_pays(monkeypatch):
 def test_auto_never_ends_a_run_because_it_cannot_compile(monkeypatch):
     monkeypatch.setattr(engine_module, "COMPILE_PAYS", 3000)
 
-    def no_compiler(*_):
-        raise RuntimeError("no C++ compiler found\nmore")
+    def no_compiler(program, numbers, scalars):
+        def advance(sources, targets):
+            raise RuntimeError("no C++ compiler found\nmore")
+
+        return advance
 
     monkeypatch.setattr(engine_module, "compiled", no_compiler)
     grads = gradients([(3000,)], 4)

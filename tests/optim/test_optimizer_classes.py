@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pickle
+import weakref
 
 import pytest
 import torch
@@ -191,6 +192,30 @@ def test_gradients_are_never_written_to(name, form):
 
 
 @every_optimizer
+@pytest.mark.parametrize("form", ["auto", "each", "together", "blocks"])
+def test_clearing_a_gradient_frees_its_memory(name, form):
+    p = nn.Parameter(torch.ones(3000))
+    optimizer = OPTIMIZERS[name]([p], form=form)
+    p.grad = torch.ones(3000)
+    memory = weakref.ref(p.grad)
+    optimizer.step()
+    optimizer.zero_grad()
+    assert memory() is None
+
+
+@every_optimizer
+@pytest.mark.parametrize("form", ["auto", "each", "together", "blocks"])
+def test_gradients_with_a_graph_of_their_own_are_taken(name, form):
+    p = nn.Parameter(torch.ones(3000))
+    optimizer = OPTIMIZERS[name]([p], form=form)
+    (p.grad,) = torch.autograd.grad((p**2).sum(), p, create_graph=True)
+    optimizer.step()
+    assert p.is_leaf
+    assert not p.detach().eq(1).any()
+    assert not any(x.requires_grad for x in optimizer.state[p].values())
+
+
+@every_optimizer
 @pytest.mark.parametrize("form", ["auto", "each", "together"])
 def test_a_parameter_without_gradient_is_left_alone(name, form):
     idle, busy = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
@@ -244,43 +269,74 @@ def test_a_copy_goes_its_own_way(name, copied):
 
 
 # The engine remembers where everything stands; whoever moves it must not be overlooked.
-def exchange_data(p, own):
+def exchange_data(p, state):
     p.data = p.data.clone()
 
 
-def move_state(p, own):
-    for x in own.values():
+def move_state(p, state):
+    for x in state[p].values():
         x.data = x.data.clone()
 
 
-def replace_state(p, own):
-    own.update({key: x.clone() for key, x in own.items()})
+def replace_state(p, state):
+    state[p].update({key: x.clone() for key, x in state[p].items()})
 
 
-def zero_state(p, own):
-    for x in own.values():
+def zero_state(p, state):
+    for x in state[p].values():
         x.zero_()
 
 
-def forget_state(p, own):
-    own.clear()
+def forget_state(p, state):
+    state[p].clear()
+
+
+def start_anew(p, state):
+    state[p] = {}
 
 
 @every_optimizer
 @pytest.mark.parametrize(
-    "meddle", [exchange_data, move_state, replace_state, zero_state, forget_state]
+    "meddle",
+    [exchange_data, move_state, replace_state, zero_state, forget_state, start_anew],
 )
 @pytest.mark.parametrize("size", [3, 3000])
-def test_what_others_do_between_steps_is_seen(name, meddle, size):
+@pytest.mark.parametrize("index", [0, 1])
+def test_what_others_do_between_steps_is_seen(name, meddle, size, index):
     more = {"momentum": 0.9} if name == "sgd" else {}
     ends = []
     for make in MAKES[name]:
-        optimizer = make([nn.Parameter(torch.ones(size)), nn.Parameter(torch.ones(4))], **more)
+        params = [nn.Parameter(torch.ones(size)), nn.Parameter(torch.ones(4))]
+        optimizer = make(params, **more)
         run_on(optimizer)
-        p = optimizer.param_groups[0]["params"][0]
-        meddle(p, optimizer.state[p])
+        meddle(params[index], optimizer.state)
         run_on(optimizer, seed=2)
-        ends.append(([p.detach()], list(optimizer.state[p].values())))
+        ends.append([[p.detach(), *optimizer.state[p].values()] for p in params])
+    assert_close(*ends, **EXACT)
+
+
+@every_optimizer
+def test_gradients_may_change_their_layout_between_steps(name):
+    ends = []
+    for make in MAKES[name]:
+        p = nn.Parameter(torch.ones(60, 50))
+        optimizer = make([p])
+        for step, (g,) in enumerate(gradients([(60, 50)], 4, dtype=torch.float32)):
+            p.grad = g if step % 2 == 0 else g.T.contiguous().T
+            optimizer.step()
+        ends.append(p.detach())
+    assert_close(*ends, **EXACT)
+
+
+def test_state_of_another_type_is_not_taken_for_a_vector():
+    ends = []
+    for form in ("each", "auto"):
+        p = nn.Parameter(torch.ones(3000))
+        optimizer = SGD([p], momentum=0.9, form=form)
+        run_on(optimizer)
+        optimizer.state[p]["momentum_buffer"] = optimizer.state[p]["momentum_buffer"].bfloat16()
+        run_on(optimizer, seed=2)
+        ends.append([p.detach(), optimizer.state[p]["momentum_buffer"]])
     assert_close(*ends, **EXACT)
 
 

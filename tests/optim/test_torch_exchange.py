@@ -73,10 +73,16 @@ def test_large_parameters_have_pytorchs_bits(name, threads):
     assert_close(*ends, rtol=0, atol=0)
 
 
+BETAS = (torch.tensor(0.8), torch.tensor([0.9]))
 MID_RUN = {
     "sgd": [{"lr": 0.1}, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}],
     "adam": [{}, {"amsgrad": True, "weight_decay": 0.1}, {"fused": True}, {"foreach": True}],
-    "adamw": [{}, {"amsgrad": True, "maximize": True}, {"lr": torch.tensor(0.01)}],
+    "adamw": [
+        {},
+        {"amsgrad": True, "maximize": True},
+        {"lr": torch.tensor([0.01])},
+        {"betas": BETAS},
+    ],
 }
 
 

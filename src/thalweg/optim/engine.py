@@ -22,10 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.optim.forms.blocks import in_blocks
+from thalweg.optim.forms.blocks import Advance, in_blocks
 from thalweg.optim.forms.compiled import compiled
 from thalweg.optim.forms.joined import joined
 from thalweg.optim.forms.lanes import Lane, Lanes
+from thalweg.optim.forms.program import Program
 from thalweg.optim.forms.whole import each, together
 from thalweg.optim.hyperparameters import nearest
 from thalweg.optim.rule import Rule
@@ -36,6 +37,8 @@ FORMS = ("auto", "each", "together", "blocks", "compiled")
 # cores). To rent until the rent paid equals the price costs at most twice what the best choice in
 # hindsight would. Counted in elements, not by the clock, so that equal runs change at equal steps.
 COMPILE_PAYS = 8e9
+# Up to this many small parameters, one after the other is quicker than preparing to join them.
+FEW = 6
 # Half-precision kernels round differently at the end of a vector, so where it ends must not change.
 CUTTABLE = (torch.float32, torch.float64)
 
@@ -110,7 +113,8 @@ class Engine:
         elif self.form == "compiled":
             joined(self.rule.formula, lane, hyper, compiled)
         else:
-            self._try_compiled(lane, hyper)
+            joined(self.rule.formula, lane, hyper, self._compiled_if_possible)
+        lane.gradients = []  # so that clearing p.grad frees its memory
 
     def _choose(self, lane: Lane) -> str:
         if self.form in ("each", "together"):
@@ -120,7 +124,8 @@ class Engine:
             return "each" if on_cpu else "together"
         if self.form == "auto" and not on_cpu:
             return "together"
-        if self.form == "auto" and lane.params[0].dtype not in CUTTABLE:
+        few = len(lane.params) <= FEW and not lane.large
+        if self.form == "auto" and (few or lane.params[0].dtype not in CUTTABLE):
             return "each"
         if self.form == "blocks" or not lane.ready:
             return "blocks"
@@ -130,20 +135,31 @@ class Engine:
         self.elements_seen += sum(lane.params[index].numel() for index in lane.large)
         return self.may_compile and self.elements_seen >= COMPILE_PAYS
 
-    def _try_compiled(self, lane: Lane, hyper: dict[str, Any]) -> None:
+    def _compiled_if_possible(
+        self, program: Program, numbers: list[float], scalars: list[Tensor]
+    ) -> Advance:
         """Compile if this machine can; a run that did not ask for it must not end by it."""
-        try:
-            joined(self.rule.formula, lane, hyper, compiled)
-        except RuntimeError as error:  # PyTorch's compiler raises before anything is written
-            self.may_compile = False
-            warnings.warn(
-                f"{self.name} could not be compiled and runs on uncompiled; form='blocks' asks for "
-                f"that from the start. {str(error).splitlines()[0]}",
-                stacklevel=2,
-            )
-            joined(self.rule.formula, lane, hyper, in_blocks)
+        kernel, plain = compiled(program, numbers, scalars), in_blocks(program, numbers, scalars)
+
+        def advance(sources: Sequence[Tensor], targets: Sequence[Tensor | None]) -> None:
+            if not self.may_compile:
+                return plain(sources, targets)
+            try:
+                kernel(sources, targets)
+            except RuntimeError as error:  # PyTorch's compiler raises before anything is written
+                self.may_compile = False
+                plain(sources, targets)
+                warnings.warn(
+                    f"{self.name} could not be compiled and runs on uncompiled; form='blocks' asks "
+                    f"for that from the start. {str(error).splitlines()[0]}",
+                    stacklevel=2,
+                )
+
+        return advance
 
 
 def _scalar(x: Any) -> Any:
     """A hyperparameter as a formula wants it: a 1-element tensor without dimensions."""
+    if isinstance(x, (tuple, list)):
+        return tuple(map(_scalar, x))
     return x.detach().squeeze() if isinstance(x, Tensor) else x
