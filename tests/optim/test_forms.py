@@ -146,11 +146,36 @@ def test_numbers_are_no_part_of_a_program():
     assert len(programs) == 1
 
 
-def test_forms_that_a_rule_does_not_permit_are_refused():
-    @rule("odd")
-    def whole(p, g, *, lr=1e-3):
-        return p - lr * g / torch.linalg.vector_norm(g), *()
+@rule("odd")
+def whole(p, g, *, lr=1e-3):
+    """Not pointwise: the step depends on the gradient's length."""
+    return (p - lr * g / torch.linalg.vector_norm(g),)
 
+
+@pytest.mark.parametrize(
+    "one, shapes, dtype, expected",
+    [
+        (RULES["adam"], [(3,)] * 6, torch.float32, "each"),
+        (RULES["adam"], [(3,)] * 7, torch.float32, "joined"),
+        (RULES["adam"], [(3000,)], torch.float32, "joined"),
+        (RULES["adam"], [(3000,)], torch.bfloat16, "each"),
+        (whole, [(3,)] * 7, torch.float32, "each"),
+    ],
+    ids=["few and small", "many and small", "large", "half precision", "not pointwise"],
+)
+def test_auto_chooses_what_is_quickest_and_exact(one, shapes, dtype, expected, monkeypatch):
+    used = set()
+    for name in ("each", "together", "joined"):
+        genuine = getattr(engine_module, name)
+        spy = lambda *xs, name=name, genuine=genuine: (used.add(name), genuine(*xs))
+        monkeypatch.setattr(engine_module, name, spy)
+    stepped(
+        one, [torch.ones(s, dtype=dtype) for s in shapes], gradients(shapes, 2, dtype=dtype), "auto"
+    )
+    assert used == {expected}
+
+
+def test_forms_that_a_rule_does_not_permit_are_refused():
     with pytest.raises(ValueError, match=r"whole is not declared pointwise.*form='together'"):
         Engine(whole, "blocks")
     with pytest.raises(ValueError, match=r"form='fused'.*Choose among|Did you mean"):
