@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import torch
 
+from thalweg.interventions.forward_pass import ForwardPass
 from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.recorder.anatomy import ACTIVATIONS, plain
 from thalweg.recorder.session import Call
@@ -38,16 +39,15 @@ class ActivationSwap(Intervention):
 
     def __post_init__(self) -> None:
         if self.to not in CHOICES:
-            raise InterventionError(f"activation: to={self.to!r}: choose one of {', '.join(CHOICES)}")
-        self._count = 0
+            raise InterventionError(
+                f"activation: to={self.to!r}: choose one of {', '.join(CHOICES)}"
+            )
+        self._pass = ForwardPass(self.period)
 
     def rewrite(self, call: Call) -> None:
         """Compute the other function."""
-        if plain(call.name) not in ACTIVATIONS:
-            return
-        position = self._count % max(self.period, 1)
-        self._count += 1
-        if position in self.positions:
+        self._pass.begin_at(call)
+        if plain(call.name) in ACTIVATIONS and self._pass.next() in self.positions:
             call.func, call.name = CHOICES[self.to], self.to
             call.args, call.kwargs = call.args[:1] or (call.kwargs["input"],), {}
 
@@ -58,7 +58,7 @@ class ActivationSwap(Intervention):
     def says(self) -> str:
         """One sentence that tells a person what to change."""
         if self.to == "identity":
-            return "Leave out the activation of the output layer, or take one that reaches the targets."
+            return "Leave out the output layer's activation, or take one that reaches the targets."
         return f"Use {EDITS[self.to]} as the activation of the hidden layers."
 
     def edit(self) -> str:

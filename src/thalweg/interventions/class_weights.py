@@ -8,7 +8,7 @@ that of positives. Calls that have weights of their own keep them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
@@ -30,13 +30,12 @@ class ClassWeights(Intervention):
         if not torch.is_grad_enabled() or not call.args or not self.weights:
             return
         outputs = call.args[0]
-        if name in ("cross_entropy", "nll_loss") and not _has(call, "weight", 2):
-            if outputs.dim() >= 2 and outputs.shape[1] == len(self.weights):
-                call.kwargs = call.kwargs | {"weight": outputs.new_tensor(self.weights)}
-        elif name == "binary_cross_entropy_with_logits" and not _has(call, "pos_weight", 6):
-            if len(self.weights) == 2:
-                ratio = outputs.new_tensor(self.weights[1] / self.weights[0])
-                call.kwargs = call.kwargs | {"pos_weight": ratio}
+        if name in ("cross_entropy", "nll_loss"):
+            fits = outputs.dim() >= 2 and outputs.shape[1] == len(self.weights)
+            _give(call, "weight", 2, outputs.new_tensor(self.weights) if fits else None)
+        elif name == "binary_cross_entropy_with_logits" and len(self.weights) == 2:
+            ratio = outputs.new_tensor(self.weights[1] / self.weights[0])
+            _give(call, "pos_weight", 6, ratio)
 
     def name(self) -> str:
         """A few words for a table."""
@@ -53,8 +52,12 @@ class ClassWeights(Intervention):
         return "nn.CrossEntropyLoss(weight=1 / counts)"
 
 
-def _has(call: Call, name: str, position: int) -> Any:
+def _give(call: Call, name: str, position: int, value: torch.Tensor | None) -> None:
+    """Add an argument to a call that was given none."""
     given = call.args[position] if len(call.args) > position else call.kwargs.get(name)
-    if given is None and len(call.args) > position:
-        call.args = call.args[:position]
-    return given is not None
+    if value is None or given is not None:
+        return
+    if len(call.args) > position:
+        call.args = (*call.args[:position], value, *call.args[position + 1 :])
+    else:
+        call.kwargs = call.kwargs | {name: value}

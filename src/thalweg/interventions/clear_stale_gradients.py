@@ -13,7 +13,7 @@ import torch
 from torch.optim.optimizer import Optimizer
 
 from thalweg.interventions.intervention import Intervention
-from thalweg.recorder.leaves import leaves_of
+from thalweg.recorder.leaves import leaves_of, trained_by
 
 
 @dataclass
@@ -23,27 +23,30 @@ class ClearStaleGradients(Intervention):
     kind: ClassVar[str] = "clear-stale-gradients"
     _used: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list, init=False)
     _leaves: list[torch.Tensor] = field(default_factory=list, init=False)
+    _being_updated: list[torch.Tensor] = field(default_factory=list, init=False)
 
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
         return {"kind": self.kind}
 
     def before_backward(self, loss: torch.Tensor) -> None:
-        """Drop the gradients that an update has used."""
-        for parameter, gradient in self._used:
+        """Drop the gradients that an update has used, or that a closure's last call has left."""
+        used = self._used + [(p, p.grad) for p in self._being_updated if p.grad is not None]
+        for parameter, gradient in used:
             if parameter.grad is gradient:
                 parameter.grad = None
         self._used = []
         self._leaves = leaves_of(loss)
 
+    def before_step(self, optimizer: Optimizer | None) -> None:
+        """Gradients that arrive during an update are those of a closure."""
+        self._being_updated = [] if optimizer is None else trained_by([optimizer])
+
     def after_step(self, optimizer: Optimizer | None) -> None:
         """Remember which gradients have been used."""
-        params = (
-            self._leaves
-            if optimizer is None
-            else [p for group in optimizer.param_groups for p in group["params"]]
-        )
+        params = self._leaves if optimizer is None else self._being_updated
         self._used += [(p, p.grad) for p in params if p.grad is not None]
+        self._being_updated = []
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""

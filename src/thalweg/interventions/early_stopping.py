@@ -1,7 +1,9 @@
 """Early stopping: no update after a given one.
 
-What it changes: from the step on, the gradients are taken away before each update and the weight
-decay with them, so that the parameters stay where they were.
+What it changes: from the step on, each update is taken back right after it was made, so that the
+parameters stay where they were. Buffers, such as running statistics, are the script's own.
+
+Memory: one copy of the parameters.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import torch
 from torch.optim.optimizer import Optimizer
 
 from thalweg.interventions.intervention import Intervention, InterventionError
+from thalweg.recorder.leaves import trained_by
 from thalweg.recorder.session import Session
 
 
@@ -23,7 +26,7 @@ class EarlyStopping(Intervention):
 
     kind: ClassVar[str] = "early-stopping"
     step: int = 1
-    _taken: list[tuple[torch.Tensor, torch.Tensor | None]] = field(
+    _kept: list[tuple[torch.Tensor, torch.Tensor]] = field(
         default_factory=list, init=False, repr=False
     )
 
@@ -48,19 +51,16 @@ class EarlyStopping(Intervention):
         return [None if one is None else torch.zeros_like(one) for one in gradients]
 
     def before_step(self, optimizer: Optimizer | None) -> None:
-        """Take the gradients away: an optimizer leaves parameters without a gradient alone."""
-        if optimizer is None or self._session.step_of(optimizer) < self.step:
-            return
-        params = [p for group in optimizer.param_groups for p in group["params"]]
-        self._taken = [(p, p.grad) for p in params]
-        for p in params:
-            p.grad = None
+        """Keep what the update is about to change."""
+        if optimizer is not None and self._session.step_of(optimizer) >= self.step:
+            self._kept = [(p, p.detach().clone()) for p in trained_by([optimizer])]
 
     def after_step(self, optimizer: Optimizer | None) -> None:
-        """Give them back."""
-        for parameter, gradient in self._taken:
-            parameter.grad = gradient
-        self._taken = []
+        """Take the update back."""
+        with torch.no_grad():
+            for parameter, value in self._kept:
+                parameter.copy_(value)
+        self._kept = []
 
     def name(self) -> str:
         """A few words for a table."""

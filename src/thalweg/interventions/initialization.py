@@ -18,6 +18,7 @@ import torch
 
 from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.recorder.anatomy import LAYERS, RECURRENT, plain
+from thalweg.recorder.entrances import AFTER_BIAS, PRODUCTS
 from thalweg.recorder.session import Call, Session
 
 SCHEMES = ("he", "glorot", "lecun", "torch", "orthogonal")
@@ -55,8 +56,8 @@ class Initialization(Intervention):
             return
         leaves = [one for one in _flat(call.args) if one.requires_grad and one.is_leaf]
         new = [one for one in leaves if id(one) not in self._seen]
-        transposed = name in ("matmul", "mm", "mv", "addmm", "bmm", "__matmul__")
         for one in new:
+            transposed = name in PRODUCTS | AFTER_BIAS and one is not call.args[0]
             self._seen[id(one)] = one
             recurrent = name in RECURRENT and one.dim() == 2 and one.shape[0] % one.shape[1] == 0
             if not self.recurrent_only or (recurrent and _is_recurrent(one, new)):
@@ -73,8 +74,12 @@ class Initialization(Intervention):
                 weight.copy_((2 * noise - 1) / math.sqrt(max(own, 1.0)))
             elif weight.dim() < 2 or min(weight.shape) == 0:
                 weight.zero_()
-            elif recurrent or self.scheme == "orthogonal":
-                weight.copy_(self._orthogonal(weight))
+            elif recurrent:
+                weight.copy_(self._gates(weight))
+            elif self.scheme == "orthogonal":
+                rows = weight.shape[0]
+                drawn = orthogonal(rows, weight.numel() // rows, self._random)
+                weight.copy_(drawn.reshape(weight.shape))
             else:
                 noise = torch.randn(weight.shape, generator=self._random, dtype=torch.float64)
                 weight.copy_(noise * self._deviation(weight, transposed))
@@ -87,27 +92,29 @@ class Initialization(Intervention):
             return math.sqrt(2.0 / (fan_in + fan_out * field_size))
         return math.sqrt((2.0 if self.scheme == "he" else 1.0) / fan_in)
 
-    def _orthogonal(self, weight: torch.Tensor) -> torch.Tensor:
-        columns = weight.numel() // weight.shape[0]
-        blocks = [
-            _orthogonal_rows(block, columns, self._random)
-            for block in _block_rows(weight.shape[0], columns)
-        ]
-        return torch.cat(blocks).reshape(weight.shape)
+    def _gates(self, weight: torch.Tensor) -> torch.Tensor:
+        """Gates are stacked: one orthogonal block for each."""
+        rows, columns = weight.shape
+        blocks = [orthogonal(columns, columns, self._random) for _ in range(rows // columns)]
+        return torch.cat(blocks)
 
     def name(self) -> str:
         """A few words for a table."""
-        where = "orthogonal recurrent weights" if self.recurrent_only else f"{self.scheme} initialization"
-        return where
+        return (
+            "orthogonal recurrent weights"
+            if self.recurrent_only
+            else f"{self.scheme} initialization"
+        )
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
         if self.recurrent_only:
             return "Initialize the recurrent weights as orthogonal matrices."
-        title = {"he": "He's", "glorot": "Glorot's", "lecun": "LeCun's", "orthogonal": "the orthogonal"}
         if self.scheme == "torch":
             return "Leave the weights at PyTorch's own initialization."
-        return f"Initialize the weights by {title[self.scheme]} scheme and the biases at zero."
+        names = {"he": "He's", "glorot": "Glorot's", "lecun": "LeCun's"}
+        scheme = names.get(self.scheme, "the orthogonal")
+        return f"Initialize the weights by {scheme} scheme and the biases at zero."
 
     def edit(self) -> str:
         """A line of code."""
@@ -145,12 +152,11 @@ def _is_recurrent(weight: torch.Tensor, together: list[torch.Tensor]) -> bool:
     return any(one is weight for one in matrices[1::2])
 
 
-def _block_rows(rows: int, columns: int) -> list[int]:
-    """Gates are stacked: one orthogonal block for each."""
-    return [columns] * (rows // columns) + ([rows % columns] if rows % columns else [])
-
-
-def _orthogonal_rows(rows: int, columns: int, random: torch.Generator) -> torch.Tensor:
-    noise = torch.randn(max(rows, columns), columns, generator=random, dtype=torch.float64)
+def orthogonal(rows: int, columns: int, random: torch.Generator) -> torch.Tensor:
+    """A uniformly drawn matrix with orthonormal rows, or columns where there are fewer of these."""
+    noise = torch.randn(
+        max(rows, columns), min(rows, columns), generator=random, dtype=torch.float64
+    )
     q, r = torch.linalg.qr(noise)
-    return (q * r.diagonal().sign())[:rows]
+    drawn: torch.Tensor = q * r.diagonal().sign()
+    return drawn if rows >= columns else drawn.T

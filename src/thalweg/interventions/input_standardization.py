@@ -59,7 +59,7 @@ class InputStandardization(Intervention):
         if not self.entrances:
             gathered = self._gathered.setdefault(at, Gathered())
             if torch.is_grad_enabled():
-                gathered.add(features_last(data, axis))
+                gathered.add(data, axis)
             return _standardized(data, gathered.mean, gathered.std, axis)
         if at >= len(self.entrances):
             return data
@@ -80,7 +80,10 @@ class InputStandardization(Intervention):
         """One sentence that tells a person what to change."""
         if self._whitens:
             return "Decorrelate the inputs: use an orthonormal basis of what they span."
-        return "Standardize the inputs: subtract each feature's training mean, divide by its deviation."
+        return (
+            "Standardize the inputs: subtract each feature's training mean, divide by its "
+            "deviation."
+        )
 
     def edit(self) -> str:
         """A line of code."""
@@ -95,13 +98,17 @@ class Gathered:
     def __init__(self) -> None:
         self.rows = 0
         self._sum = self._squares = torch.zeros(1, dtype=torch.float64)
+        self._last: tuple[torch.Tensor, int] | None = None
 
-    def add(self, table: torch.Tensor) -> None:
-        """Count these rows in, until there are enough."""
-        if self.rows < MOMENT_ROWS:
+    def add(self, data: torch.Tensor, axis: int) -> None:
+        """Count these rows in, until there are enough; the same batch again counts once."""
+        again = self._last and self._last[0] is data and self._last[1] == data._version
+        if self.rows < MOMENT_ROWS and not again:
+            table = features_last(data, axis)
             self.rows += len(table)
             self._sum = self._sum + table.sum(0)
             self._squares = self._squares + table.square().sum(0)
+            self._last = (data, data._version)
 
     @property
     def mean(self) -> torch.Tensor:
@@ -118,7 +125,7 @@ class Gathered:
 def _standardized(
     data: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, axis: int
 ) -> torch.Tensor:
-    """(data - mean) / std by feature, in the data's own type; data of another width is left alone."""
+    """(data - mean) / std by feature, in the data's own type; other widths are left alone."""
     mean, std = (one.to(data.device, torch.float64) for one in (mean, std))
     axis = max(axis, -data.dim())
     if mean.dim() and mean.numel() not in (1, data.shape[axis]):

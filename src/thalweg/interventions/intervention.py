@@ -42,7 +42,8 @@ class Intervention(Listener):
         unknown = sorted(set(data) - known)
         if unknown:
             raise InterventionError(
-                f"{cls.kind}: no such setting {unknown[0]!r}; it has {', '.join(sorted(known)) or 'none'}"
+                f"{cls.kind}: no such setting {unknown[0]!r}; "
+                f"it has {', '.join(sorted(known)) or 'none'}"
             )
         try:
             return cls(**data)

@@ -19,7 +19,10 @@ from thalweg.interventions.intervention import Intervention, InterventionError
 
 @dataclass
 class LearningRate(Intervention):
-    """Scale the learning rate by ``factor``, or set it to ``value`` (the first group's, at its start).
+    """Scale the learning rate by ``factor``, or set it to ``value``.
+
+    A value is meant for the first group, where its schedule starts (of one cycle: for its peak);
+    other groups and steps keep their ratio to it.
 
     With ``hold`` every group keeps the rate of its first step: no schedule.
     """
@@ -28,15 +31,20 @@ class LearningRate(Intervention):
     factor: float | None = None
     value: float | None = None
     hold: bool = False
+    _scaled: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]] = field(
+        default_factory=list, init=False, repr=False
+    )
     _kept: dict[int, list[Any]] = field(default_factory=dict, init=False, repr=False)
     _factors: dict[int, float] = field(default_factory=dict, init=False, repr=False)
     _firsts: dict[int, list[Any]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         given = self.factor if self.value is None else self.value
-        if (self.factor is None) == (self.value is None) or not given or not 0 < given < float("inf"):
+        one = (self.factor is None) != (self.value is None)
+        if not one or not given or not 0 < given < float("inf"):
             raise InterventionError(
-                f"learning-rate: factor={self.factor}, value={self.value}: give one of them, positive"
+                f"learning-rate: factor={self.factor}, value={self.value}: give one of them, "
+                "positive"
             )
 
     def as_data(self) -> dict[str, Any]:
@@ -44,6 +52,13 @@ class LearningRate(Intervention):
         given = {"factor": self.factor, "value": self.value}
         data = {"kind": self.kind} | {k: v for k, v in given.items() if v is not None}
         return data | ({"hold": True} if self.hold else {})
+
+    def before_backward(self, loss: torch.Tensor) -> None:
+        """A gradient that an update by hand has left is added to as the script would have it."""
+        for leaf, own, scaled, version in self._scaled:
+            if leaf.grad is scaled and scaled._version == version:
+                leaf.grad = own
+        self._scaled = []
 
     def gradients(
         self, leaves: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]
@@ -54,7 +69,13 @@ class LearningRate(Intervention):
                 "learning-rate: value needs an optimizer; this script updates its parameters by "
                 "hand, where only a factor can be applied"
             )
-        return [None if one is None else one * self.factor for one in gradients]
+        changed = [None if one is None else one * self.factor for one in gradients]
+        self._scaled = [
+            (leaf, own, scaled, scaled._version)
+            for leaf, own, scaled in zip(leaves, gradients, changed, strict=True)
+            if own is not None and scaled is not None
+        ]
+        return changed
 
     def before_step(self, optimizer: Optimizer | None) -> None:
         """Scale the rates."""
@@ -80,7 +101,7 @@ class LearningRate(Intervention):
         if self.factor is not None:
             return self.factor
         if id(optimizer) not in self._factors:
-            first = float(groups[0].get("initial_lr", groups[0]["lr"])) if groups else 1.0
+            first = main_rate(groups[0]) if groups else 1.0
             self._factors[id(optimizer)] = (self.value or 0.0) / first if first else 1.0
         return self._factors[id(optimizer)]
 
@@ -89,12 +110,13 @@ class LearningRate(Intervention):
         held = ", held" if self.hold else ""
         if self.hold and self.factor == 1:
             return "learning rate held"
-        return (f"learning rate x {self.factor:g}" if self.factor else f"learning rate {self.value:g}") + held
+        how = f"x {self.factor:g}" if self.factor else f"{self.value:g}"
+        return f"learning rate {how}{held}"
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
         if self.hold and self.factor == 1:
-            return "Keep the learning rate at its first value: leave the schedule out or step it rarely."
+            return "Keep the learning rate at its first value: no schedule, or one stepped rarely."
         if self.factor is None:
             return f"Set the learning rate to {self.value:g}."
         return f"Multiply the learning rate by {self.factor:g}."
@@ -104,3 +126,11 @@ class LearningRate(Intervention):
         if self.hold and self.factor == 1:
             return "# scheduler.step() once an epoch, or not at all"
         return f"lr={self.value:g}" if self.value else f"lr={self.factor:g} * lr"
+
+
+def main_rate(group: dict[str, Any]) -> float:
+    """The rate that a group's schedule starts from, or leads up to where it says so (one cycle)."""
+    for name in ("max_lr", "initial_lr", "lr"):
+        if name in group:
+            return float(group[name])
+    return 1.0

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -41,15 +42,15 @@ class LongerTraining(Intervention):
     def started(self, session: Session) -> None:
         """Answer ``range`` from now on."""
         self._range = builtins.range
-        builtins.range = self._longer  # type: ignore[assignment,misc]
+        setattr(builtins, "range", _standing_in(self._range, self._longer))  # noqa: B010
 
     def finished(self) -> None:
         """Give ``range`` back."""
-        builtins.range = self._range  # type: ignore[misc]
+        setattr(builtins, "range", self._range)  # noqa: B010
 
     def _longer(self, *args: int) -> range:
         own = self._range(*args)
-        frame = sys._getframe(1)
+        frame = sys._getframe(2)
         name = frame.f_code.co_filename
         if "site-packages" in name or not name.endswith(".py"):
             return own
@@ -70,6 +71,25 @@ class LongerTraining(Intervention):
     def edit(self) -> str:
         """A line of code."""
         return f"for epoch in range({self.factor} * epochs):"
+
+
+def _standing_in(own: type[range], longer: Callable[..., range]) -> type:
+    """A ``range`` that makes real ranges, and that every real range is an instance of."""
+
+    class Meta(type):
+        def __call__(cls, *args: int) -> range:
+            return longer(*args)
+
+        def __instancecheck__(cls, one: object) -> bool:
+            return isinstance(one, own)
+
+        def __eq__(cls, other: object) -> bool:
+            return other is own or other is cls
+
+        def __hash__(cls) -> int:
+            return hash(own)
+
+    return Meta("range", (), {"__doc__": own.__doc__})
 
 
 def _source(name: str) -> str:

@@ -26,7 +26,7 @@ from thalweg.recorder.session import Call
 
 READINGS = {
     "logits": "Give the loss the raw outputs: it applies softmax (or the sigmoid) itself.",
-    "log-probabilities": "Give the negative log-likelihood log-probabilities, or use cross-entropy.",
+    "log-probabilities": "Give the likelihood loss log-probabilities, or use cross-entropy.",
     "same-shape": "Give outputs and targets the same shape before comparing them.",
 }
 EDITS = {
@@ -72,7 +72,7 @@ class LossWiring(Intervention):
         source = call.args[0] if call.args else call.kwargs.get("input")
         if isinstance(result, torch.Tensor) and isinstance(source, torch.Tensor):
             key = id(result)
-            gone = lambda _, k=key: self._source.pop(k, None)  # noqa: E731
+            gone = lambda _, k=key: self._source.pop(k, None)
             self._source[key] = (weakref.ref(result, gone), source)
 
     def _before_squashing(self, outputs: torch.Tensor) -> torch.Tensor:
@@ -109,7 +109,7 @@ def _log_probabilities(outputs: torch.Tensor) -> torch.Tensor:
 
 
 def _align(call: Call) -> None:
-    """Give the second operand the first one's shape (or the other way round, if that is the target)."""
+    """Give the targets the outputs' shape, on whichever side they stand."""
     if len(call.args) < 2 or not all(isinstance(one, torch.Tensor) for one in call.args[:2]):
         return
     left, right = call.args[:2]

@@ -62,7 +62,7 @@ class MasterWeights(Intervention):
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
-        return "Keep the parameters in float32 (use autocast for speed): their updates round to zero."
+        return "Keep the parameters in float32 (autocast for speed): their updates round to zero."
 
     def edit(self) -> str:
         """A line of code."""

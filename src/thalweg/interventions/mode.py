@@ -8,17 +8,16 @@ on as in training mode.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
+from thalweg.interventions.dropouts import Place, flag
 from thalweg.interventions.intervention import Intervention, InterventionError
-from thalweg.interventions.regularization import DROPOUTS
 from thalweg.recorder.anatomy import plain
 from thalweg.recorder.session import Call
 
-# Position of the flag among the arguments, for calls that do not name it.
-FLAG = {"batch_norm": ("training", 5), **dict.fromkeys(DROPOUTS, ("training", 2))}
+BATCH_NORM = Place("training", 5, False)
 
 
 @dataclass
@@ -34,10 +33,14 @@ class Mode(Intervention):
 
     def rewrite(self, call: Call) -> None:
         """Set the flag of the call."""
-        name = plain(call.name)
-        if name not in FLAG or torch.is_grad_enabled() != (self.where == "training"):
+        if torch.is_grad_enabled() != (self.where == "training"):
             return
-        set_flag(call, *FLAG[name], self.where == "training")
+        name = plain(call.name)
+        place = BATCH_NORM if name == "batch_norm" else flag(call)
+        if place is not None:
+            place.put(call, self.where == "training")
+        elif self.where == "evaluation" and name == "scaled_dot_product_attention":
+            Place("dropout_p", 4, 0.0).put(call, 0.0)  # it has a probability and no flag
 
     def name(self) -> str:
         """A few words for a table."""
@@ -52,16 +55,3 @@ class Mode(Intervention):
     def edit(self) -> str:
         """A line of code."""
         return "model.eval()" if self.where == "evaluation" else "model.train()"
-
-
-def set_flag(call: Call, name: str, position: int, value: Any) -> None:
-    """Give a call's argument another value, wherever it stands."""
-    if len(call.args) > position:
-        call.args = (*call.args[:position], value, *call.args[position + 1 :])
-    else:
-        call.kwargs = call.kwargs | {name: value}
-
-
-def flag(call: Call, name: str, position: int, default: Any) -> Any:
-    """The value of a call's argument, wherever it stands."""
-    return call.args[position] if len(call.args) > position else call.kwargs.get(name, default)

@@ -13,31 +13,10 @@ from typing import Any, ClassVar
 
 import torch
 
+from thalweg.interventions.forward_pass import ForwardPass, trained_weight
 from thalweg.interventions.intervention import Intervention
-from thalweg.recorder.anatomy import LAYERS, RECURRENT, plain
+from thalweg.recorder.anatomy import RECURRENT, plain
 from thalweg.recorder.session import Call
-
-
-class LayerCount:
-    """Counts the trained layers of a forward pass that calls ``period`` of them."""
-
-    def __init__(self, period: int) -> None:
-        self._period = max(period, 1)
-        self._count = 0
-
-    def at(self, call: Call) -> int | None:
-        """The position of this call among the layers; None if it is none of them."""
-        if plain(call.name) not in LAYERS or not _is_trained(call):
-            return None
-        position = self._count % self._period
-        self._count += 1
-        return position
-
-
-def _is_trained(call: Call) -> bool:
-    each = (part if isinstance(part, list | tuple) else (part,) for part in call.args)
-    tensors = (one for parts in each for one in parts if isinstance(one, torch.Tensor))
-    return any(one.requires_grad and one.is_leaf for one in tensors)
 
 
 @dataclass
@@ -49,11 +28,14 @@ class Normalization(Intervention):
     period: int = 1
 
     def __post_init__(self) -> None:
-        self._layers = LayerCount(self.period)
+        self._pass = ForwardPass(self.period)
 
     def rewrite(self, call: Call) -> None:
         """Normalize what the layer gives."""
-        if self._layers.at(call) in self.positions and plain(call.name) not in RECURRENT:
+        self._pass.begin_at(call)
+        if trained_weight(call) is None or self._pass.next() not in self.positions:
+            return
+        if plain(call.name) not in RECURRENT:
             call.func = _normalized(call.func)
 
     def name(self) -> str:

@@ -1,9 +1,9 @@
 """Another optimizer: every update is made by it, over the same parameter groups.
 
 What it changes: the ``step`` of each optimizer that the script constructs is answered by one of
-Thalweg's. Its learning rate follows the script's schedule (the ratio of a group's rate to its first
-one) and its weight decay is the script's, so that only the update rule changes. What the script
-saves is its own optimizer's state.
+Thalweg's. Its learning rate follows the script's schedule (the ratio of a group's rate to the one
+that its schedule starts from, of one cycle to its peak) and its weight decay is the script's, so
+that only the update rule changes. What the script saves is its own optimizer's state.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from types import MethodType
 from typing import Any, ClassVar
 
-import torch
 from torch.optim.optimizer import Optimizer
 
 from thalweg.interventions.intervention import Intervention, InterventionError
+from thalweg.interventions.learning_rate import main_rate
 from thalweg.optim import OPTIMIZERS
 from thalweg.recorder.session import Session
 
@@ -32,7 +32,8 @@ class OptimizerSwap(Intervention):
     def __post_init__(self) -> None:
         if self.name_ not in OPTIMIZERS:
             raise InterventionError(
-                f"optimizer: there is no {self.name_!r}; choose one of {', '.join(sorted(OPTIMIZERS))}"
+                f"optimizer: there is no {self.name_!r}; choose one of "
+                f"{', '.join(sorted(OPTIMIZERS))}"
             )
 
     @classmethod
@@ -50,37 +51,47 @@ class OptimizerSwap(Intervention):
 
     def started(self, session: Session) -> None:
         """Remember whose optimizers to replace."""
-        self._session = session
+        self._session, self._over = session, False
+
+    def finished(self) -> None:
+        """Leave the optimizers to themselves again."""
+        self._over = True
 
     def optimizer_made(self, optimizer: Optimizer) -> None:
         """Answer this optimizer's steps from now on."""
         made: list[Optimizer] = []
 
         def step(own: Optimizer, closure: Any = None) -> Any:
+            if self._over:
+                return type(own).step(own) if closure is None else type(own).step(own, closure)
             if not made:
                 made.append(self._stand_in(own))
-            self._follow_schedule(own, made[0])
             return made[0].step(closure) if closure is not None else made[0].step()
 
         optimizer.step = MethodType(step, optimizer)  # type: ignore[method-assign]
 
     def _stand_in(self, own: Optimizer) -> Optimizer:
-        groups = [
-            {"params": group["params"], "weight_decay": group.get("weight_decay", 0.0)}
-            for group in own.param_groups
-        ]
         options = dict(self.settings) | ({"lr": self.lr} if self.lr else {})
         with self._session.standing_in(own) as stand:
-            made = OPTIMIZERS[self.name_](groups, **options)
+            made = OPTIMIZERS[self.name_](_groups(own.param_groups), **options)
             stand(made)
-        self._first = [_rate(group) for group in own.param_groups]
-        self._own = [_rate(group) for group in made.param_groups]
-        return made
+        first = [main_rate(group) for group in own.param_groups]
+        rates = [float(group["lr"]) for group in made.param_groups]
 
-    def _follow_schedule(self, own: Optimizer, stand_in: Optimizer) -> None:
-        rows = zip(own.param_groups, stand_in.param_groups, self._first, self._own, strict=False)
-        for group, other, first, rate in rows:
-            other["lr"] = rate * (_rate(group) / first if first else 1.0)
+        def follow(stand_in: Optimizer, args: Any, kwargs: Any) -> None:
+            for added in own.param_groups[len(first) :]:
+                stand_in.add_param_group(_groups([added])[0])
+                first.append(main_rate(added))
+                rates.append(float(stand_in.param_groups[-1]["lr"]))
+            rows = zip(own.param_groups, stand_in.param_groups, first, rates, strict=True)
+            for group, other, start, rate in rows:
+                other["params"] = group["params"]
+                other["weight_decay"] = group.get("weight_decay", 0.0)
+                other["lr"] = rate * (float(group["lr"]) / start if start else 1.0)
+
+        # after the session's own hook: what other interventions do to the script's groups counts
+        made.register_step_pre_hook(follow)
+        return made
 
     def name(self) -> str:
         """A few words for a table."""
@@ -97,7 +108,9 @@ class OptimizerSwap(Intervention):
         return f"torch.optim.{OPTIMIZERS[self.name_].__name__}(model.parameters(){rate})"
 
 
-def _rate(group: dict[str, Any]) -> float:
-    rate = group.get("initial_lr", group.get("lr", 1.0)) if "lr" in group else 1.0
-    rate = group.get("lr", rate)
-    return float(rate.item()) if isinstance(rate, torch.Tensor) else float(rate)
+def _groups(own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Groups over the same parameters with the same weight decay."""
+    return [
+        {"params": group["params"], "weight_decay": group.get("weight_decay", 0.0)}
+        for group in own
+    ]

@@ -1,6 +1,6 @@
 """Another value for a setting of the script's own optimizer.
 
-What it changes: the setting in every parameter group that has it, from the first update on.
+What it changes: the setting in every parameter group that has it, during each update.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch.optim.optimizer import Optimizer
 
-from thalweg.interventions.intervention import Intervention
+from thalweg.interventions.intervention import Intervention, InterventionError
 
 
 @dataclass
@@ -19,13 +19,30 @@ class OptimizerSetting(Intervention):
 
     kind: ClassVar[str] = "optimizer-setting"
     settings: dict[str, Any] = field(default_factory=dict)
+    _kept: list[tuple[dict[str, Any], dict[str, Any]]] = field(
+        default_factory=list, init=False, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        if not self.settings:
+            raise InterventionError("optimizer-setting: settings={}: name at least one setting")
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"kind": self.kind, "settings": self.settings}
 
     def before_step(self, optimizer: Optimizer | None) -> None:
         """Set the values."""
         for group in [] if optimizer is None else optimizer.param_groups:
-            for name, value in self.settings.items():
-                if name in group:
-                    group[name] = tuple(value) if isinstance(value, list) else value
+            mine = {name: value for name, value in self.settings.items() if name in group}
+            self._kept.append((group, {name: group[name] for name in mine}))
+            group.update({k: tuple(v) if isinstance(v, list) else v for k, v in mine.items()})
+
+    def after_step(self, optimizer: Optimizer | None) -> None:
+        """Put the script's values back."""
+        for group, own in self._kept:
+            group.update(own)
+        self._kept = []
 
     def name(self) -> str:
         """A few words for a table."""

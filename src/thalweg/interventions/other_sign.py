@@ -40,7 +40,7 @@ class OtherSign(Intervention):
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
-        return "Turn the sign of the loss (or unset maximize): training goes up what it should go down."
+        return "Turn the sign of the loss (or unset maximize): training goes up instead of down."
 
     def edit(self) -> str:
         """A line of code."""

@@ -67,6 +67,7 @@ def from_data(data: Mapping[str, Any]) -> Intervention:
     kind = fields.pop("kind", None)
     if kind not in INTERVENTIONS:
         near = difflib.get_close_matches(str(kind), INTERVENTIONS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(INTERVENTIONS))}"
+        known = f"known: {', '.join(sorted(INTERVENTIONS))}"
+        hint = f"did you mean {near[0]!r}?" if near else known
         raise InterventionError(f"there is no intervention {kind!r}; {hint}")
     return INTERVENTIONS[kind].make(fields)

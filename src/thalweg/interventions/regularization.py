@@ -11,11 +11,9 @@ from typing import Any, ClassVar
 
 from torch.optim.optimizer import Optimizer
 
+from thalweg.interventions.dropouts import probability
 from thalweg.interventions.intervention import Intervention, InterventionError
-from thalweg.recorder.anatomy import plain
 from thalweg.recorder.session import Call
-
-DROPOUTS = frozenset("dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout".split())
 
 
 @dataclass
@@ -36,12 +34,9 @@ class Regularization(Intervention):
 
     def rewrite(self, call: Call) -> None:
         """Scale a dropout's probability."""
-        if plain(call.name) not in DROPOUTS:
-            return
-        if len(call.args) > 1:
-            call.args = (call.args[0], call.args[1] * self.factor, *call.args[2:])
-        else:
-            call.kwargs = call.kwargs | {"p": call.kwargs.get("p", 0.5) * self.factor}
+        place = probability(call)
+        if place is not None:
+            place.put(call, place.get(call) * self.factor)
 
     def before_step(self, optimizer: Optimizer | None) -> None:
         """Scale the weight decay."""
@@ -71,4 +66,4 @@ class Regularization(Intervention):
 
     def edit(self) -> str:
         """A line of code."""
-        return "weight_decay=0" if not self.factor else f"weight_decay={self.factor:g} * weight_decay"
+        return f"weight_decay={self.factor:g} * weight_decay" if self.factor else "weight_decay=0"

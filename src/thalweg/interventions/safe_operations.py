@@ -18,9 +18,9 @@ from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.recorder.anatomy import plain
 from thalweg.recorder.session import Call
 
-POSITIVE = frozenset("sqrt rsqrt log log2 log10 reciprocal".split())
+POSITIVE = frozenset({"sqrt", "rsqrt", "log", "log2", "log10", "reciprocal"})
 BOUNDED = frozenset({"acos", "asin", "arccos", "arcsin", "atanh"})
-DIVISIONS = frozenset("div true_divide __truediv__ divide".split())
+DIVISIONS = frozenset({"div", "true_divide", "__truediv__", "divide"})
 POWERS = frozenset({"pow", "__pow__"})
 
 
@@ -75,7 +75,7 @@ class SafeOperations(Intervention):
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
-        return "Keep square roots, logarithms and divisions away from zero: add a small constant inside."
+        return "Keep roots, logarithms and divisions away from zero: add a small constant inside."
 
     def edit(self) -> str:
         """A line of code."""

@@ -46,11 +46,11 @@ class Shuffling(Intervention):
                 kwargs["shuffle"] = True
             construct(loader, dataset, *args, **kwargs)
 
-        DataLoader.__init__ = constructing  # type: ignore[method-assign]
+        setattr(DataLoader, "__init__", constructing)  # noqa: B010
 
     def finished(self) -> None:
         """Give the loader's construction back."""
-        DataLoader.__init__ = self._construct  # type: ignore[method-assign]
+        setattr(DataLoader, "__init__", self._construct)  # noqa: B010
 
     def rewrite(self, call: Call) -> None:
         """Look contiguous rows up through the permutation."""

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import torch
 from torch.optim.optimizer import Optimizer
 
+from thalweg.interventions.forward_pass import ForwardPass, trained_weight
 from thalweg.interventions.intervention import Intervention, InterventionError
-from thalweg.interventions.normalization import LayerCount
 from thalweg.recorder.session import Call
 
 
@@ -35,14 +35,15 @@ class TargetStandardization(Intervention):
     def __post_init__(self) -> None:
         if not (0 < self.std < math.inf and math.isfinite(self.mean)):
             raise InterventionError(
-                f"target-standardization: mean={self.mean}, std={self.std}: give finite numbers, the "
-                "deviation positive"
+                f"target-standardization: mean={self.mean}, std={self.std}: give finite numbers, "
+                "the deviation positive"
             )
-        self._layers = LayerCount(self.period)
+        self._pass = ForwardPass(self.period)
 
     def rewrite(self, call: Call) -> None:
         """Give the last layer's result the targets' scale."""
-        if self._layers.at(call) == self.position:
+        self._pass.begin_at(call)
+        if trained_weight(call) is not None and self._pass.next() == self.position:
             call.func = _affine(call.func, self.mean, self.std)
 
     def gradients(

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 
 from thalweg.interventions.intervention import Intervention
-from thalweg.recorder.leaves import leaves_of
+from thalweg.recorder.leaves import leaves_of, trainable, trained_by
 from thalweg.recorder.session import Session
 
 
@@ -37,8 +37,9 @@ class TrainedParameters(Intervention):
         if self._done or not optimizers:
             return
         self._done = True
-        known = {id(p) for o in optimizers for g in o.param_groups for p in g["params"]}
-        missing = [leaf for leaf in leaves_of(loss) if id(leaf) not in known]
+        known = {id(p) for p in trained_by(optimizers)}
+        leaves = trainable(leaves_of(loss), optimizers)
+        missing = [leaf for leaf in leaves if id(leaf) not in known]
         optimizers[0].param_groups[0]["params"].extend(missing)
 
     def says(self) -> str:

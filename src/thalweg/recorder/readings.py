@@ -1,8 +1,10 @@
 """What the script itself reads out of its model: its own accuracies and errors.
 
 A value that was computed from the parameters with gradients off (or after the last update) is an
-evaluation. Two moments of it are readings: predictions compared with labels (``==``: an accuracy),
-and a scalar taken out of PyTorch (``item``, ``float``, formatting: an error, a loss or a rate). A
+evaluation. Two moments of it are readings: predictions compared with labels (``==``: an accuracy,
+``!=``: an error rate), and a scalar taken out of PyTorch (``item``, ``float``, formatting: an error,
+a loss or a rate; what is subtracted from a number, as in ``1 - error / variance``, is better the other
+way round: a score). A
 reading is named by the line of the script that made it, and the readings of one pass over a data
 set (one line, no update in between) are summed up to one value.
 """
@@ -21,10 +23,15 @@ from thalweg.recorder.leaves import is_leaf, needs_gradient
 from thalweg.recorder.session import Call, Listener, Session
 
 EQUALITIES = frozenset({"eq", "__eq__"})
-COMPARISONS = EQUALITIES | frozenset(
-    "ne __ne__ gt lt ge le __gt__ __lt__ __ge__ __le__ isclose allclose".split()  # noqa: SIM905
+INEQUALITIES = frozenset({"ne", "__ne__"})
+COMPARISONS = EQUALITIES | INEQUALITIES | frozenset(
+    "gt lt ge le __gt__ __lt__ __ge__ __le__ isclose allclose".split()  # noqa: SIM905
 )
-DIFFERENCES = frozenset("sub __sub__ rsub __rsub__ cdist dist pairwise_distance norm".split())  # noqa: SIM905
+SUBTRACTIONS = frozenset({"sub", "__sub__", "rsub", "__rsub__"})
+DIFFERENCES = SUBTRACTIONS | frozenset("cdist dist pairwise_distance norm".split())  # noqa: SIM905
+TURNS = frozenset({"rsub", "__rsub__", "neg", "__neg__", "negative"})
+TURNED = {"error": "score", "loss": "score", "score": "error", "rate": "error rate",
+          "error rate": "rate"}  # fmt: skip
 READERS = frozenset({"item", "__float__", "__format__", "tolist", "numpy", "__array__"})
 LOSSES = frozenset(
     "cross_entropy nll_loss binary_cross_entropy binary_cross_entropy_with_logits mse_loss l1_loss "  # noqa: SIM905
@@ -41,6 +48,8 @@ LEAVING = COMPARISONS | READERS | {
 LOSS_NODES = ("Loss", "CrossEntropy", "LogSoftmax", "LogSigmoid", "Softplus", "LogBackward")
 ERROR_NODES = ("SubBackward", "RsubBackward", "CdistBackward")
 NEAR = 24
+INHERITED = ("loss", "rate", "error rate", "error", "score")
+KEEPING = frozenset("detach cpu to float double int long clone".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +58,14 @@ class Origin:
 
     Attributes:
         training: Through a graph that is being differentiated.
-        kind: ``value``, ``loss``, ``error``, ``rate``, or ``weights`` if no data came in.
+        kind: ``value``, ``loss``, ``error``, ``rate``, ``error rate``, ``score``, or ``weights`` if
+            no data came in.
+        among: For a count of predictions, how many there were; else 0.
     """
 
     training: bool
     kind: str = "value"
+    among: int = 0
 
 
 @dataclass(slots=True)
@@ -62,7 +74,8 @@ class Reading:
 
     Attributes:
         site: ``file.py:line`` of the script.
-        kind: ``accuracy`` and ``rate`` (higher is better), ``loss``, ``error`` and ``value``.
+        kind: ``accuracy``, ``rate`` and ``score`` (higher is better), ``loss``, ``error`` and
+            ``error rate`` (lower is better), ``value`` (nobody knows).
         training: Whether it was made of a graph that training differentiates.
         step: How many updates had been made.
         total: The sum of what was read.
@@ -120,6 +133,8 @@ class Readings(Listener):
             self._read(call, origin)
         elif call.name in EQUALITIES and isinstance(result, torch.Tensor):
             self._note("accuracy", origin, float(result.sum()), result.numel())
+        elif call.name in INEQUALITIES and isinstance(result, torch.Tensor):
+            self._note("error rate", origin, float(result.sum()), result.numel())
         for one in result if isinstance(result, tuple | list) else (result,):
             if isinstance(one, torch.Tensor) and not needs_gradient(one):
                 self._follow(one, origin)
@@ -143,7 +158,7 @@ class Readings(Listener):
     def _read(self, call: Call, origin: Origin) -> None:
         source = call.args[0]
         if isinstance(source, torch.Tensor) and source.numel() == 1 and not source.is_complex():
-            self._note(origin.kind, origin, float(source.detach()), 1)
+            self._note(origin.kind, origin, float(source.detach()), origin.among or 1)
             self._drop(id(source))  # formatting reads the same number twice
 
     def _note(self, kind: str, origin: Origin, total: float, count: int) -> None:
@@ -210,9 +225,28 @@ def _next(call: Call, found: list[Origin], alone: bool) -> Origin:
         return Origin(training, "weights")
     if call.name in LOSSES:
         return Origin(training, "loss")
+    if call.name in INEQUALITIES:
+        return Origin(training, "error rate")
     if call.name in COMPARISONS:
         return Origin(training, "rate")
-    if call.name in DIFFERENCES and kinds <= {"value", "error", "weights"}:
+    first = next((kind for kind in INHERITED if kind in kinds), "value")
+    if call.name in TURNS and len(call.args) < 3 and not _two_tensors(call):
+        return Origin(training, TURNED.get(first, first))
+    if call.name in DIFFERENCES and kinds <= {"value", "error", "weights"} and (
+        call.name not in SUBTRACTIONS or _two_tensors(call)
+    ):
         return Origin(training, "error")
-    first = next((kind for kind in ("loss", "rate", "error") if kind in kinds), "value")
-    return Origin(training, first)
+    return Origin(training, first, _counted(call, found))
+
+
+def _two_tensors(call: Call) -> bool:
+    return len([one for one in call.args if isinstance(one, torch.Tensor)]) > 1
+
+
+def _counted(call: Call, found: list[Origin]) -> int:
+    """Among how many a sum of comparisons has counted."""
+    source = call.args[0] if call.args else None
+    rates = ("rate", "error rate")
+    if call.name in ("sum", "count_nonzero") and isinstance(source, torch.Tensor):
+        return source.numel() if found[0].kind in rates and source.numel() > 1 else 0
+    return max(one.among for one in found) if call.name in KEEPING else 0

@@ -70,8 +70,9 @@ class Recording:
 
         Evaluations are, in this order: readings made without gradients after the last update;
         readings made with gradients after it, on a line that made none before (a line that did
-        prints the training loss); readings made without gradients at any time. Among them the best
-        kind is taken: an accuracy before a loss, before an error, before a rate.
+        prints the training loss); readings made without gradients at any time. The line that read
+        last is taken: what a script computes to tell how good it is comes at its end. Of what that
+        line reads the best kind is taken: an accuracy before a loss, an error, a rate, a score.
         """
         last = max((row["step"] for row in self.steps), default=-1) + 1
         rows = [one for one in self.readings if one["kind"] != "value"]
@@ -82,11 +83,11 @@ class Recording:
             [one for one in rows if not one["training"]],
         )
         final = next((found for found in choices if found), [])
-        for kind in PREFERENCE:
-            found = [one for one in final if one["kind"] == kind]
-            if found:
-                return found[-1]["site"], kind
-        return None
+        if not final:
+            return None
+        site = final[-1]["site"]
+        kinds = {one["kind"] for one in final if one["site"] == site}
+        return site, min(kinds, key=PREFERENCE.index)
 
     def series(self, measure: tuple[str, str]) -> list[tuple[int, float]]:
         """The values of a measure over the steps; not a number where it was not finite.

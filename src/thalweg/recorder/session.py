@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar
@@ -25,10 +25,9 @@ from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
-from torch.overrides import TorchFunctionMode
 
 from thalweg.recorder.leaves import leaves_of, trained_by
-from thalweg.recorder.modes import hide_from_fast_paths, put_back, take_off
+from thalweg.recorder.modes import Answering, hide_from_fast_paths, put_back, take_off
 
 # Calls that neither compute a value the loss can depend on nor read one out.
 SILENT = frozenset(
@@ -132,9 +131,12 @@ class Session:
             listener.started(self)
         self._rewriters = _overriding(self.listeners, "rewrite")
         self._watchers = _overriding(self.listeners, "called")
-        self._mode = _Mode(self)
+        self._mode = Answering(self.answer)
+        self._recomputing: AbstractContextManager[Any] = nullcontext()
         if all(one.only_looks for one in self._rewriters):
             self._undo.append(hide_from_fast_paths(self._mode))
+        else:
+            self._recomputing = Answering(self.recompute)
         put_back(self._mode, 0)
         return self
 
@@ -176,14 +178,26 @@ class Session:
         if _without_values():
             return func(*args, **kwargs)
         call = Call(func, name, args, kwargs)
-        with torch._C.DisableTorchFunction():
-            for listener in self._rewriters:
-                listener.rewrite(call)
+        self._rewrite(call, self._rewriters)
         result = call.func(*call.args, **call.kwargs)
         with torch._C.DisableTorchFunction():
             for listener in self._watchers:
                 listener.called(call, result)
         return result
+
+    def recompute(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Compute a call that a checkpoint repeats amid a backward pass: changed, not watched."""
+        call = Call(func, name_of(func), args, kwargs)
+        if call.name not in SILENT:
+            self._rewrite(call, [one for one in self._rewriters if not one.only_looks])
+        return call.func(*call.args, **call.kwargs)
+
+    def _rewrite(self, call: Call, rewriters: Sequence[Listener]) -> None:
+        with torch._C.DisableTorchFunction():
+            for listener in rewriters:
+                listener.rewrite(call)
 
     def _backward(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> None:
         loss = self._meant(_alone(args[0]))
@@ -192,7 +206,8 @@ class Session:
             return
         self._before_backward(loss)
         leaves = leaves_of(loss) if not self.optimizers else []
-        func(*args, **kwargs)
+        with self._recomputing:
+            func(*args, **kwargs)
         if not self.optimizers:
             self._change_gradients(leaves)
         self._after_backward(loss)
@@ -348,17 +363,6 @@ class Session:
         old = getattr(owner, name)
         setattr(owner, name, instead)
         self._undo.append(lambda: setattr(owner, name, old))
-
-
-class _Mode(TorchFunctionMode):
-    def __init__(self, session: Session) -> None:
-        super().__init__()
-        self._session = session
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        return self._session.answer(func, args, kwargs or {})
 
 
 def _without_values() -> bool:
