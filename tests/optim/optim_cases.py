@@ -17,7 +17,7 @@ from thalweg.optim import (
 
 # Of every kind that a network has: a matrix, a bias, no dimensions, nothing in it, one entry; one
 # that is large for the engine, and one that is cut into blocks and leaves a rest.
-SHAPES = [(3, 4), (5,), (), (0,), (1,), (2, 3, 4), (50, 50), (70_001,)]
+SHAPES = [(3, 4), (5,), (), (0,), (1,), (2, 3, 4), (50, 50), (140_001,)]
 
 # What each hyperparameter is tried at.
 VALUES = {

@@ -39,8 +39,9 @@ def test_forms_agree_bit_by_bit(rule, form, dtype):
 def test_half_precision_agrees_too(form, dtype):
     params, grads = [p.to(dtype) for p in PARAMS], gradients(SHAPES, 4, dtype=dtype)
     for one in RULES.values():
-        plain = stepped(one, params, grads, **active(one))
-        assert_same(stepped(one, params, grads, form, **active(one)), plain, rtol=0, atol=0)
+        hyper = active(one) | ({"eps": 1e-3} if "eps" in one.hyperparameters else {})
+        plain = stepped(one, params, grads, **hyper)  # an eps of 1e-8 is zero in float16
+        assert_same(stepped(one, params, grads, form, **hyper), plain, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("form", ["each", "together", "blocks"])
@@ -121,6 +122,7 @@ def random_formula(source):
 @pytest.mark.parametrize("seed", range(150))
 def test_blocks_overwrite_nothing_that_is_needed(seed, monkeypatch):
     monkeypatch.setattr("thalweg.optim.forms.blocks.BLOCK", 8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     source = torch.Generator().manual_seed(seed)
     formula = random_formula(source)
     inputs = list(torch.randn(4, 19, generator=source, dtype=torch.float64).clone().unbind())

@@ -4,7 +4,7 @@ A formula makes a new tensor with every operation; on a large parameter each of 
 main memory and back. Here a vector is cut into blocks, and each operation of the program writes
 either where its result belongs or into scratch memory of one block, which is used again as soon as
 nothing needs what stands in it. The arithmetic is the same, operation by operation and bit by bit.
-On 10^7 parameters this takes a third of the time of PyTorch's loop.
+On 10^7 parameters Adam takes half the time of PyTorch's loop, or less.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from torch import Tensor, fx
 
 from thalweg.optim.forms.program import Program, fill, write_back
 
-# Elements in a block. Measured on two CPU cores with 2 MiB of second-level cache each.
-BLOCK = 1 << 16
+# Elements in a block, for each thread. Smaller ones fit the second-level cache better, but each
+# operation on each block ends with the threads waiting for one another, which is dear on a machine
+# that is shared. Measured on two CPU cores with 2 MiB each.
+BLOCK = 1 << 17
 
 # Functions that can be told where to write, and give the type that they were given.
 PLACING = frozenset(
@@ -125,7 +127,7 @@ def in_blocks(program: Program, numbers: Sequence[float], scalars: Sequence[Tens
     def advance(sources: Sequence[Tensor], targets: Sequence[Tensor | None]) -> None:
         vectors = [*sources, *(x for x in targets if x is not None)]
         length = sources[0].numel()
-        size = min(length, BLOCK)
+        size = min(length, BLOCK * torch.get_num_threads())
         scratch = sources[0].new_empty((count, size)).unbind() if count else ()
         if length == size:
             run(*vectors, *scratch, *numbers, *scalars)

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.optim.forms.blocks import BLOCK
 from thalweg.optim.rule import Slot
 
 # Tensors below this many elements are joined: a call then costs more than copying them.
 JOIN = 1 << 11
+JOINED = 1 << 16  # elements, at most, that are joined into one vector
 
 Column = list[Tensor] | None
 
@@ -217,12 +217,12 @@ def _flatten(x: Tensor) -> Tensor:
 
 
 def _clusters(sizes: list[int]) -> Iterator[list[int]]:
-    """Indices of small tensors, gathered until a block is full."""
+    """Indices of small tensors, gathered until a vector is full."""
     cluster: list[int] = []
     total = 0
     for index, size in enumerate(sizes):
         if 0 < size < JOIN:
-            if total + size > BLOCK:
+            if total + size > JOINED:
                 yield cluster
                 cluster, total = [], 0
             cluster.append(index)
