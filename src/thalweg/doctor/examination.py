@@ -73,7 +73,7 @@ class Examination:
             raise ScriptFailed(
                 base.outcome.exit_code or 1,
                 _text(base.outcome.stdout_path),
-                _text(base.outcome.stderr_path) or base.outcome.reason + "\n",
+                _text(base.outcome.stderr_path),
             )
         self.base = base
         self.measure = base.recording.measure()

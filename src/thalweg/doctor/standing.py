@@ -18,6 +18,8 @@ from thalweg.recorder.recording import HIGHER_IS_BETTER
 POINTS, SHARE, TRAINING_SHARE = 0.03, 0.10, 0.30
 FIRST = 4 / 3
 
+SHARES = ("rate", "error rate", "score")  # where they do not count something else
+
 Measure = tuple[str, str] | None
 
 
@@ -68,9 +70,22 @@ def margin(base: Standing) -> float:
     """The gain that a person would care about."""
     if base.value is None:
         return 0.0
-    if base.kind == "accuracy" or (base.kind == "rate" and 0 <= base.value <= 1):
+    if base.kind == "accuracy" or (base.kind in SHARES and abs(base.value) <= 1):
         return POINTS
     return (TRAINING_SHARE if base.kind == "training loss" else SHARE) * abs(base.value)
+
+
+def improvement(base: Standing, other: Standing) -> float:
+    """The gain in margins: 1 is just worth having. By ratio where both are positive errors.
+
+    Infinite where the other reaches zero.
+    """
+    if base.value is None or other.value is None or base.kind in ("accuracy", *SHARES):
+        return gain(base, other) / margin(base) if margin(base) else gain(base, other)
+    if base.value <= 0 or other.value < 0:
+        return gain(base, other) / margin(base) if margin(base) else 0.0
+    wanted = -math.log1p(-(TRAINING_SHARE if base.kind == "training loss" else SHARE))
+    return math.log(base.value / max(other.value, 1e-300)) / wanted
 
 
 def better(base: Standing, other: Standing) -> bool:

@@ -63,9 +63,7 @@ class Initialization(Intervention):
             if not self.recurrent_only or (recurrent and _is_recurrent(one, new)):
                 self._draw(one, transposed, recurrent and _is_recurrent(one, new), _fan_in(new))
 
-    def _draw(
-        self, weight: torch.Tensor, transposed: bool, recurrent: bool, beside: float
-    ) -> None:
+    def _draw(self, weight: torch.Tensor, transposed: bool, recurrent: bool, beside: float) -> None:
         """Draw one weight; ``beside`` is the fan in of the matrix that a bias stands beside."""
         with torch.no_grad():
             if self.scheme == "torch" and not recurrent and weight.numel():

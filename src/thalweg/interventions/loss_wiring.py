@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional as F
 
 from thalweg.interventions.intervention import Intervention, InterventionError
-from thalweg.recorder.anatomy import plain
+from thalweg.recorder.anatomy import MOVES, plain
 from thalweg.recorder.readings import DIFFERENCES
 from thalweg.recorder.session import Call
 
@@ -66,18 +66,27 @@ class LossWiring(Intervention):
             _align(call)
 
     def called(self, call: Call, result: Any) -> None:
-        """Remember what stood before a softmax or sigmoid."""
-        if self.reading != "logits" or plain(call.name) not in EXPECTS_LOGITS.values():
+        """Remember what stood before a softmax or sigmoid, moved as its result is moved."""
+        if self.reading != "logits" or not isinstance(result, torch.Tensor):
             return
+        name = plain(call.name)
         source = call.args[0] if call.args else call.kwargs.get("input")
-        if isinstance(result, torch.Tensor) and isinstance(source, torch.Tensor):
-            key = id(result)
-            gone = lambda _, k=key: self._source.pop(k, None)
-            self._source[key] = (weakref.ref(result, gone), source)
+        if name in EXPECTS_LOGITS.values() and isinstance(source, torch.Tensor):
+            self._remember(result, source)
+        elif name in MOVES and self._known(source) is not None:
+            self._remember(result, call.func(self._known(source), *call.args[1:], **call.kwargs))
+
+    def _remember(self, result: torch.Tensor, source: torch.Tensor) -> None:
+        key = id(result)
+        self._source[key] = (weakref.ref(result, lambda _: self._source.pop(key, None)), source)
+
+    def _known(self, outputs: Any) -> torch.Tensor | None:
+        found = self._source.get(id(outputs))
+        return found[1] if found and found[0]() is outputs else None
 
     def _before_squashing(self, outputs: torch.Tensor) -> torch.Tensor:
-        known = self._source.get(id(outputs))
-        return known[1] if known and known[0]() is outputs else outputs
+        known = self._known(outputs)
+        return outputs if known is None else known
 
     @staticmethod
     def _change_first(call: Call, change: Any) -> None:

@@ -45,8 +45,10 @@ class OptimizerSwap(Intervention):
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
         data: dict[str, Any] = {"kind": self.kind, "name": self.name_}
-        return data | ({"lr": self.lr} if self.lr else {}) | (
-            {"settings": self.settings} if self.settings else {}
+        return (
+            data
+            | ({"lr": self.lr} if self.lr else {})
+            | ({"settings": self.settings} if self.settings else {})
         )
 
     def started(self, session: Session) -> None:
@@ -111,6 +113,5 @@ class OptimizerSwap(Intervention):
 def _groups(own: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Groups over the same parameters with the same weight decay."""
     return [
-        {"params": group["params"], "weight_decay": group.get("weight_decay", 0.0)}
-        for group in own
+        {"params": group["params"], "weight_decay": group.get("weight_decay", 0.0)} for group in own
     ]

@@ -46,6 +46,16 @@ class Evidence:
         """The loss of every step."""
         return self.recording.losses(self.main)
 
+    @cached_property
+    def gradient_norms(self) -> list[float]:
+        """The gradient's norm at every step; infinite where it was not finite, empty if unknown."""
+        rows = [row for row in self.recording.steps if row["optimizer"] == self.main]
+        return [
+            math.inf if row["gradient"] is None else row["gradient"]
+            for row in rows
+            if "gradient" in row
+        ]
+
     @property
     def adversarial(self) -> bool:
         """Whether several optimizers follow losses of their own."""

@@ -6,8 +6,8 @@ What it is
     throws the parameters away; the loss leaps or stops being finite.
 
 How it is measured
-    The norm of the whole gradient at the steps in full: the largest over the median, how it grows
-    over the first steps, and whether loss or gradient stops being finite.
+    The norm of the whole gradient at every step, the largest over the median, together with whether
+    the loss leaps above one and a half times where it began; and whether either stops being finite.
 
 When not to trust it
     A learning rate that is too high also makes gradients grow; a smaller rate then removes the harm
@@ -33,12 +33,12 @@ from thalweg.obstacles.evidence import Evidence
 from thalweg.obstacles.suspicion import Proof, Suspicion, shown, told
 
 CODE = "exploding-gradient"
-LEAP = 100.0
+LEAP = 20.0
 
 
 def judge(seen: Evidence) -> Suspicion | None:
-    """Suspected when the gradient leaps by 100, is enormous at the start, or is not finite."""
-    norms = [_norm(one) for one in seen.samples]
+    """Suspected when gradient and loss leap, or the gradient stops being finite."""
+    norms = seen.gradient_norms or [_norm(one) for one in seen.samples]
     finite = [one for one in norms if math.isfinite(one) and one > 0]
     if not finite:
         return None

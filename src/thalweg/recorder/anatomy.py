@@ -31,6 +31,11 @@ SMOOTH = frozenset(
 )
 ACTIVATIONS = frozenset(SATURATING) | RECTIFYING | SMOOTH
 NORMALIZING = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
+# What moves or retypes values without computing any.
+MOVES = frozenset(
+    "squeeze unsqueeze view reshape flatten unflatten ravel transpose permute T mT t movedim float "  # noqa: SIM905
+    "double half bfloat16 to type contiguous clone __getitem__ select narrow expand view_as".split()
+)
 PROBABILITIES = frozenset({"softmax", "log_softmax", "sigmoid", "logsigmoid"})
 
 
@@ -143,10 +148,19 @@ def ending(tape: Tape) -> Ending | None:
             targets = next((a for a in tensors if a.numel() > 1), None)
             if outputs is None or (outputs in leaves) or (names is DIFFERENCES and targets is None):
                 continue
-            made_by = plain(maker[outputs].name) if outputs in maker else ""
+            made_by = _maker(outputs, maker)
             kind = plain(note.name) if names is LOSSES else "difference"
             return Ending(kind, outputs, targets, made_by, at)
     return None
+
+
+def _maker(slot: int, maker: dict[int, Note]) -> str:
+    """The name of the call that computed a value, whatever has moved it since."""
+    note = maker.get(slot)
+    while note is not None and plain(note.name) in MOVES:
+        before = [index for index in _slots(note.args) if index in maker]
+        note = maker[before[0]] if before else None
+    return "" if note is None else plain(note.name)
 
 
 def _slots(part: Any) -> list[int]:

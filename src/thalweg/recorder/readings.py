@@ -2,11 +2,10 @@
 
 A value that was computed from the parameters with gradients off (or after the last update) is an
 evaluation. Two moments of it are readings: predictions compared with labels (``==``: an accuracy,
-``!=``: an error rate), and a scalar taken out of PyTorch (``item``, ``float``, formatting: an error,
-a loss or a rate; what is subtracted from a number, as in ``1 - error / variance``, is better the other
-way round: a score). A
-reading is named by the line of the script that made it, and the readings of one pass over a data
-set (one line, no update in between) are summed up to one value.
+``!=``: an error rate), and a scalar taken out of PyTorch (``item``, ``float``, formatting: an
+error, a loss or a rate; what is subtracted from a number, as in ``1 - error / variance``, is better
+the other way round: a score). A reading is named by the line of the script that made it, and the
+readings of one pass over a data set (one line, no update in between) are summed up to one value.
 """
 
 from __future__ import annotations
@@ -24,8 +23,12 @@ from thalweg.recorder.session import Call, Listener, Session
 
 EQUALITIES = frozenset({"eq", "__eq__"})
 INEQUALITIES = frozenset({"ne", "__ne__"})
-COMPARISONS = EQUALITIES | INEQUALITIES | frozenset(
-    "gt lt ge le __gt__ __lt__ __ge__ __le__ isclose allclose".split()  # noqa: SIM905
+COMPARISONS = (
+    EQUALITIES
+    | INEQUALITIES
+    | frozenset(
+        "gt lt ge le __gt__ __lt__ __ge__ __le__ isclose allclose".split()  # noqa: SIM905
+    )
 )
 SUBTRACTIONS = frozenset({"sub", "__sub__", "rsub", "__rsub__"})
 DIFFERENCES = SUBTRACTIONS | frozenset("cdist dist pairwise_distance norm".split())  # noqa: SIM905
@@ -232,8 +235,10 @@ def _next(call: Call, found: list[Origin], alone: bool) -> Origin:
     first = next((kind for kind in INHERITED if kind in kinds), "value")
     if call.name in TURNS and len(call.args) < 3 and not _two_tensors(call):
         return Origin(training, TURNED.get(first, first))
-    if call.name in DIFFERENCES and kinds <= {"value", "error", "weights"} and (
-        call.name not in SUBTRACTIONS or _two_tensors(call)
+    if (
+        call.name in DIFFERENCES
+        and kinds <= {"value", "error", "weights"}
+        and (call.name not in SUBTRACTIONS or _two_tensors(call))
     ):
         return Origin(training, "error")
     return Origin(training, first, _counted(call, found))

@@ -82,6 +82,7 @@ class Recorder(Listener):
         self._values: list[torch.Tensor] = []
         self._own_gradients: dict[int, torch.Tensor | None] = {}
         self._rate: float | None = 0.0
+        self._norm: torch.Tensor | None = None
 
     def started(self, session: Session) -> None:
         """Open the files."""
@@ -132,6 +133,7 @@ class Recorder(Listener):
     def before_step(self, optimizer: Optimizer | None) -> None:
         """Keep what the update is about to change."""
         self._in_step = optimizer is not None
+        self._norm = _norm_of_gradient(optimizer) if self._full else None
         self._rate = 0.0 if optimizer is None else number(optimizer.param_groups[0].get("lr", 0.0))
         if self.tape.on:
             leaves = list({id(x): x for tape in self._tapes for x in tape.leaves}.values())
@@ -160,6 +162,8 @@ class Recorder(Listener):
         if self._losses:
             self._last = sum(self._losses[1:], self._losses[0])
         row = {"optimizer": which, "step": step, "rate": self._rate, "loss": self._last}
+        if self._norm is not None:
+            row["gradient"] = self._norm
         stale = self._staleness.stepped(optimizer)
         self._pending.append(row | ({"stale": True} if stale else {}))
         if self._tapes and self._before:
@@ -188,7 +192,8 @@ class Recorder(Listener):
     def _flush(self) -> None:
         for row in self._pending:
             loss = None if row["loss"] is None else number(row["loss"])
-            self._steps_file.write(json.dumps(row | {"loss": loss}) + "\n")
+            norm = {"gradient": number(row["gradient"])} if "gradient" in row else {}
+            self._steps_file.write(json.dumps(row | {"loss": loss} | norm) + "\n")
         self._pending.clear()
         self._steps_file.flush()
 
@@ -215,6 +220,13 @@ class Recorder(Listener):
             "target_counts": self._targets.counts,
             "trouble": self._measuring.trouble[:20],
         }
+
+
+def _norm_of_gradient(optimizer: Optimizer | None) -> torch.Tensor | None:
+    """The Euclidean norm of the gradient that an update is about to use; None if there is none."""
+    params = [] if optimizer is None else trained_by([optimizer])
+    found = [p.grad for p in params if p.grad is not None and not p.grad.is_sparse]
+    return torch.nn.utils.get_total_norm(found) if found else None
 
 
 def _checked(tape: Tape) -> Tape:

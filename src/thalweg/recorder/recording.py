@@ -1,10 +1,10 @@
 """A recording read back from its folder: plain data, no tensors, no PyTorch.
 
-Files: ``steps.jsonl`` (one line a step: optimizer, step, loss, rate, and ``stale`` where true),
-``samples.jsonl`` (one line a step in full), ``readings.jsonl`` (one line a reading of the script's
-own), ``moments.npz`` (mean and deviation of the data at each entrance), ``summary.json``. Lines and
-NumPy's archive need nothing that the core does not have, and a run that was cut off leaves every
-line that it had written.
+Files: ``steps.jsonl`` (one line a step: optimizer, step, loss, rate, the gradient's norm in a run
+that is recorded in full, and ``stale`` where true), ``samples.jsonl`` (one line a step in full),
+``readings.jsonl`` (one line a reading of the script's own), ``moments.npz`` (mean and deviation of
+the data at each entrance), ``summary.json``. Lines and NumPy's archive need nothing that the core
+does not have, and a run that was cut off leaves every line that it had written.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
-HIGHER_IS_BETTER = {"accuracy": True, "rate": True, "loss": False, "error": False, "value": False}
-PREFERENCE = ("accuracy", "loss", "error", "rate")
+# By preference, where one line of a script reads several.
+HIGHER_IS_BETTER = {"accuracy": True, "error rate": False, "loss": False, "error": False,
+                    "rate": True, "score": True}  # fmt: skip
+PREFERENCE = list(HIGHER_IS_BETTER)
 
 
 @dataclass

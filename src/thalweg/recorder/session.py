@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar
@@ -28,6 +28,7 @@ from torch.optim.optimizer import (
 
 from thalweg.recorder.leaves import leaves_of, trained_by
 from thalweg.recorder.modes import Answering, hide_from_fast_paths, put_back, take_off
+from thalweg.recorder.replaced import repeat_under, replace, watch_scalers
 
 # Calls that neither compute a value the loss can depend on nor read one out.
 SILENT = frozenset(
@@ -54,8 +55,11 @@ class Call:
 class Listener:
     """What can happen in a session. Each method does nothing here; a listener has those it needs.
 
+    Listeners hear of an event in their order; of the end of an update those that change something
+    hear in the opposite order, so that each puts back what it found, and then those that look.
+
     Attributes:
-        only_looks: Whether ``rewrite`` leaves every call as it is.
+        only_looks: Whether it leaves everything as it is.
     """
 
     only_looks: ClassVar[bool] = False
@@ -121,22 +125,21 @@ class Session:
     def __enter__(self) -> Session:
         self._undo: list[Callable[[], None]] = []
         self._hushed: int | None = None
-        self._by_hand = False
+        self._by_hand = self._in_backward = False
         self._constructing_own = False
         self._stands_for: dict[int, Optimizer] = {}
         self._scaled: tuple[torch.Tensor, torch.Tensor] | None = None
         self._watch_optimizers()
-        self._watch_scalers()
+        self._undo.append(watch_scalers(self._scaled_to))
         for listener in self.listeners:
             listener.started(self)
         self._rewriters = _overriding(self.listeners, "rewrite")
         self._watchers = _overriding(self.listeners, "called")
         self._mode = Answering(self.answer)
-        self._recomputing: AbstractContextManager[Any] = nullcontext()
         if all(one.only_looks for one in self._rewriters):
             self._undo.append(hide_from_fast_paths(self._mode))
         else:
-            self._recomputing = Answering(self.recompute)
+            self._undo.append(repeat_under(lambda: self._in_backward, self._recompute))
         put_back(self._mode, 0)
         return self
 
@@ -185,10 +188,10 @@ class Session:
                 listener.called(call, result)
         return result
 
-    def recompute(
+    def _recompute(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Compute a call that a checkpoint repeats amid a backward pass: changed, not watched."""
+        """Compute a call of a checkpoint again: changed, not watched."""
         call = Call(func, name_of(func), args, kwargs)
         if call.name not in SILENT:
             self._rewrite(call, [one for one in self._rewriters if not one.only_looks])
@@ -206,11 +209,17 @@ class Session:
             return
         self._before_backward(loss)
         leaves = leaves_of(loss) if not self.optimizers else []
-        with self._recomputing:
+        self._in_backward = True
+        try:
             func(*args, **kwargs)
+        finally:
+            self._in_backward = False
         if not self.optimizers:
             self._change_gradients(leaves)
         self._after_backward(loss)
+
+    def _scaled_to(self, result: torch.Tensor, loss: torch.Tensor) -> None:
+        self._scaled = (result, loss)
 
     def _meant(self, loss: torch.Tensor | None) -> torch.Tensor | None:
         """The loss itself where the program differentiates it times a gradient scaler's factor."""
@@ -273,12 +282,14 @@ class Session:
 
     def _count(self, optimizer: Optimizer | None) -> None:
         self.steps[id(optimizer)] = self.steps.get(id(optimizer), 0) + 1
-        self._tell("after_step", optimizer)
+        looking = [one for one in self.listeners if one.only_looks]
+        changing = [one for one in self.listeners if not one.only_looks]
+        self._tell("after_step", optimizer, [*reversed(changing), *looking])
 
-    def _tell(self, event: str, about: object) -> None:
+    def _tell(self, event: str, about: object, listeners: Sequence[Listener] | None = None) -> None:
         """Let every listener hear of an event; no function mode sees what they compute."""
         with torch._C.DisableTorchFunction():
-            for listener in self.listeners:
+            for listener in self.listeners if listeners is None else listeners:
                 getattr(listener, event)(about)
 
     def _watch_optimizers(self) -> None:
@@ -291,7 +302,7 @@ class Session:
                 self.optimizers.append(optimizer)
                 self._tell("optimizer_made", optimizer)
 
-        self._replace(Optimizer, "__init__", constructing)
+        self._undo.append(replace(Optimizer, "__init__", constructing))
         self._undo.append(register_optimizer_step_pre_hook(self._pre_step).remove)
         self._undo.append(register_optimizer_step_post_hook(self._post_step).remove)
 
@@ -346,23 +357,6 @@ class Session:
         if self._hushed is not None:
             put_back(self._mode, self._hushed)
             self._hushed = None
-
-    def _watch_scalers(self) -> None:
-        scale = torch.amp.GradScaler.scale
-
-        def scaling(scaler: Any, outputs: Any) -> Any:
-            result = scale(scaler, outputs)
-            if isinstance(outputs, torch.Tensor) and isinstance(result, torch.Tensor):
-                self._scaled = (result, outputs)
-            return result
-
-        self._replace(torch.amp.GradScaler, "scale", scaling)
-
-    def _replace(self, owner: type, name: str, instead: Callable[..., Any]) -> None:
-        """Give a class another method until the session ends."""
-        old = getattr(owner, name)
-        setattr(owner, name, instead)
-        self._undo.append(lambda: setattr(owner, name, old))
 
 
 def _without_values() -> bool:
