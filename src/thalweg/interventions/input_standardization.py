@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from thalweg.interventions.intervention import Intervention
+from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.recorder.entrances import MOMENT_ROWS, Entrance, entrance_of, features_last
 from thalweg.recorder.session import Call
 
@@ -36,6 +36,8 @@ class InputStandardization(Intervention):
     entrances: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        for at, entrance in enumerate(self.entrances):
+            _check(at, entrance)
         self._order: dict[int, int] = {}
         self._keep: list[torch.Tensor] = []
         self._gathered: dict[int, Gathered] = {}
@@ -90,6 +92,24 @@ class InputStandardization(Intervention):
         if self._whitens:
             return "x = x @ torch.linalg.inv(torch.linalg.cholesky(x_train.T @ x_train / n)).T"
         return "x = (x - x_train.mean(0)) / x_train.std(0)"
+
+
+def _check(at: int, entrance: dict[str, Any]) -> None:
+    """Raise an error that says what is wrong with the description of an entrance."""
+    try:
+        if "whitening" in entrance:
+            rows, columns = np.asarray(entrance["whitening"], dtype=float).shape
+            right = rows == columns
+        else:
+            mean, std = (np.asarray(entrance[key], dtype=float) for key in ("mean", "std"))
+            right = mean.shape == std.shape and mean.ndim < 2 and bool((std > 0).all())
+    except (KeyError, ValueError, TypeError):
+        right = False
+    if not right:
+        raise InterventionError(
+            f"input-standardization: entrance {at}: give mean and std, positive and of one length, "
+            "or a square matrix as whitening"
+        )
 
 
 class Gathered:

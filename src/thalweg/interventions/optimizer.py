@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MethodType
 from typing import Any, ClassVar
 
+import torch
 from torch.optim.optimizer import Optimizer
 
 from thalweg.interventions.intervention import Intervention, InterventionError
@@ -35,6 +36,10 @@ class OptimizerSwap(Intervention):
                 f"optimizer: there is no {self.name_!r}; choose one of "
                 f"{', '.join(sorted(OPTIMIZERS))}"
             )
+        try:
+            self._make([{"params": [torch.zeros(1, requires_grad=True)]}])
+        except (TypeError, ValueError) as error:
+            raise InterventionError(f"optimizer: {error}") from None
 
     @classmethod
     def make(cls, data: dict[str, Any]) -> OptimizerSwap:
@@ -72,10 +77,13 @@ class OptimizerSwap(Intervention):
 
         optimizer.step = MethodType(step, optimizer)  # type: ignore[method-assign]
 
+    def _make(self, groups: list[dict[str, Any]]) -> Optimizer:
+        rate: dict[str, Any] = {} if self.lr is None else {"lr": self.lr}
+        return OPTIMIZERS[self.name_](groups, **self.settings | rate)
+
     def _stand_in(self, own: Optimizer) -> Optimizer:
-        options = dict(self.settings) | ({"lr": self.lr} if self.lr else {})
         with self._session.standing_in(own) as stand:
-            made = OPTIMIZERS[self.name_](_groups(own.param_groups), **options)
+            made = self._make(_groups(own.param_groups))
             stand(made)
         first = [main_rate(group) for group in own.param_groups]
         rates = [float(group["lr"]) for group in made.param_groups]

@@ -27,6 +27,7 @@ class Shuffling(Intervention):
 
     kind: ClassVar[str] = "shuffling"
     _orders: dict[int, torch.Tensor] = field(default_factory=dict, init=False, repr=False)
+    _leaders: dict[int, int] = field(default_factory=dict, init=False, repr=False)
 
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
@@ -67,11 +68,9 @@ class Shuffling(Intervention):
 
     def _order(self, size: int, begins: bool, who: int) -> torch.Tensor:
         """The permutation in force; a new one when the same tensor begins a pass again."""
-        leader = getattr(self, "_leaders", {})
-        if size not in self._orders or (begins and leader.get(size) == who):
+        if size not in self._orders or (begins and self._leaders.get(size) == who):
             self._orders[size] = torch.randperm(size, generator=self._random)
-            leader.setdefault(size, who)
-            self._leaders = leader
+            self._leaders.setdefault(size, who)
         return self._orders[size]
 
     def name(self) -> str:

@@ -112,6 +112,36 @@ def _data(note: Note, leaf_of: dict[int, int]) -> torch.Tensor | None:
     return next(floats, None)
 
 
+@dataclass(frozen=True)
+class Unrolled:
+    """A loop over a cell: one square matrix that carries a state round after round.
+
+    Attributes:
+        matrix: Its place among the layers' matrices, in the order in which they are first used.
+        outputs: The slots of what it gives, round by round.
+    """
+
+    matrix: int
+    outputs: tuple[int, ...]
+
+
+def unrolled(tape: Tape, fewest: int = 5) -> Unrolled | None:
+    """The matrix that is used in the most rounds on values of its own making; None if none is."""
+    rounds: dict[int, list[int]] = {}
+    order: list[int] = []
+    for one in layers(tape):
+        for at in one.weights:
+            shape = tape.leaves[at].shape
+            if len(shape) >= 2 and at not in order:
+                order.append(at)
+            if len(shape) == 2 and shape[0] % shape[1] == 0 and one.kind != "embedding":
+                rounds.setdefault(at, []).extend([] if one.entrance is not None else [one.output])
+    most = max(rounds, key=lambda at: len(rounds[at]), default=None)
+    if most is None or len(rounds[most]) < fewest:
+        return None
+    return Unrolled(order.index(most), tuple(rounds[most]))
+
+
 def activations(tape: Tape) -> list[Activation]:
     """The nonlinearities in the order of the forward pass."""
     behind = _followed_by_a_layer(tape)

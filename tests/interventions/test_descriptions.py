@@ -1,0 +1,155 @@
+"""Interventions as plain data: what a report carries and `thalweg run --apply` uses."""
+
+import dataclasses
+import json
+
+import pytest
+from scripts_and_edits import equal, run, script
+
+from thalweg.interventions import (
+    INTERVENTIONS,
+    ActivationSwap,
+    ClassWeights,
+    ClearStaleGradients,
+    Clipping,
+    EarlyStopping,
+    Initialization,
+    InputStandardization,
+    InterventionError,
+    LearningRate,
+    LossWiring,
+    MasterWeights,
+    Mode,
+    Normalization,
+    OptimizerSetting,
+    OptimizerSwap,
+    OtherSign,
+    Regularization,
+    SafeOperations,
+    Shuffling,
+    TargetStandardization,
+    TrainedParameters,
+    from_data,
+)
+from thalweg.interventions.longer_training import LongerTraining
+
+SOME = [
+    ActivationSwap("gelu", [0, 2], 3),
+    ClassWeights([1.0, 2.5]),
+    ClearStaleGradients(),
+    Clipping(0.3),
+    EarlyStopping(7),
+    Initialization("glorot"),
+    Initialization("orthogonal", recurrent_only=True),
+    InputStandardization(),
+    InputStandardization([{"mean": [0.5, 1.0], "std": [1.0, 2.0]}, {"mean": 0.0, "std": 3.0}]),
+    InputStandardization([{"whitening": [[1.0, 0.25], [0.25, 2.0]]}]),
+    LearningRate(0.25),
+    LearningRate(value=3e-4),
+    LearningRate(1.0, hold=True),
+    LongerTraining(4),
+    LossWiring("log-probabilities"),
+    MasterWeights(),
+    Mode("training"),
+    Normalization([1], 4),
+    OptimizerSetting({"betas": [0.9, 0.95], "eps": 1e-8}),
+    OptimizerSwap("adam"),
+    OptimizerSwap("sgd", 0.05, {"momentum": 0.9}),
+    OtherSign(),
+    Regularization(0.5),
+    SafeOperations(1e-8),
+    Shuffling(),
+    TargetStandardization(2.0, 0.5, 1, 3, 1),
+    TrainedParameters(),
+]
+
+
+def settings(one):
+    """What describes an intervention."""
+    return {f.name: getattr(one, f.name) for f in dataclasses.fields(one) if f.init}
+
+
+def test_every_kind_is_in_the_table():
+    assert {one.kind for one in SOME} == set(INTERVENTIONS)
+
+
+@pytest.mark.parametrize("one", SOME, ids=lambda one: one.name())
+def test_a_description_makes_the_same_again(one):
+    data = one.as_data()
+    again = from_data(json.loads(json.dumps(data, allow_nan=False)))
+    assert type(again) is type(one)
+    assert settings(again) == settings(one)
+    assert again.as_data() == data
+    assert data["kind"] == one.kind
+
+
+@pytest.mark.parametrize("one", SOME, ids=lambda one: one.name())
+def test_a_description_does_not_change_by_being_used(one):
+    again = from_data(one.as_data())
+    run(script(), [again])
+    assert again.as_data() == one.as_data()
+
+
+@pytest.mark.parametrize("one", SOME, ids=lambda one: one.name())
+def test_it_can_be_told_to_a_person(one):
+    assert one.name()
+    assert one.says().endswith(".")
+    assert one.says()[0].isupper()
+    assert isinstance(one.edit(), str)
+
+
+@pytest.mark.parametrize("one", SOME, ids=lambda one: one.name())
+def test_a_second_training_in_the_process_is_untouched(one):
+    before = run(script())
+    run(script(), [from_data(one.as_data())])
+    equal(run(script()), before)
+
+
+WRONG = {
+    "unknown kind, near one": (
+        {"kind": "clip"}, r"no intervention 'clip'; did you mean 'clipping'\?",
+    ),
+    "unknown kind": (
+        {"kind": "magic"}, r"no intervention 'magic'; known: activation, class-weights",
+    ),
+    "no kind": ({"norm": 1.0}, "there is no intervention None"),
+    "unknown setting": (
+        {"kind": "clipping", "size": 1.0}, "clipping: no such setting 'size'; it has norm",
+    ),
+    "no settings at all": ({"kind": "other-sign", "x": 1}, "no such setting 'x'; it has none"),
+    "private setting": (
+        {"kind": "learning-rate", "factor": 2.0, "_kept": {}}, "no such setting '_kept'",
+    ),
+    "norm": ({"kind": "clipping", "norm": 0.0}, "norm=0.0: it must be positive and finite"),
+    "rate both": ({"kind": "learning-rate", "factor": 2.0, "value": 1.0}, "give one of them"),
+    "rate none": ({"kind": "learning-rate"}, "factor=None, value=None: give one of them"),
+    "rate negative": ({"kind": "learning-rate", "factor": -1.0}, "factor=-1.0"),
+    "rate not a number": ({"kind": "learning-rate", "value": float("nan")}, "value=nan"),
+    "optimizer": (
+        {"kind": "optimizer", "name": "adamm"}, "there is no 'adamm'; choose one of adam",
+    ),
+    "optimizer unnamed": ({"kind": "optimizer"}, "choose one of"),
+    "optimizer's setting": (
+        {"kind": "optimizer", "name": "adam", "settings": {"momentun": 0.9}}, "momentun",
+    ),
+    "optimizer's rate": ({"kind": "optimizer", "name": "adam", "lr": -0.1}, "lr"),
+    "scheme": ({"kind": "initialization", "scheme": "hee"}, "scheme='hee': choose one of he"),
+    "activation": ({"kind": "activation", "to": "rely"}, "to='rely': choose one of leaky_relu"),
+    "wiring": ({"kind": "loss-wiring", "reading": "odds"}, "reading='odds': choose one of logits"),
+    "mode": ({"kind": "mode", "where": "testing"}, "choose evaluation or training"),
+    "step": ({"kind": "early-stopping", "step": 0}, "step=0: give at least 1"),
+    "factor": ({"kind": "regularization", "factor": 2.0}, "factor=2.0: give 0 to 1"),
+    "margin": ({"kind": "safe-operations", "margin": 0}, "margin=0: give 0 to 1"),
+    "deviation": ({"kind": "target-standardization", "std": 0.0}, "the deviation positive"),
+    "longer": ({"kind": "longer-training", "factor": 1}, "give 2 or more"),
+    "no setting": ({"kind": "optimizer-setting"}, "name at least one setting"),
+    "entrance": ({"kind": "input-standardization", "entrances": [{"mean": 0.0}]}, "entrance 0"),
+    "type": ({"kind": "clipping", "norm": "much"}, "clipping"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_errors_say_what_is_wrong(name):
+    data, said = WRONG[name]
+    with pytest.raises(InterventionError, match=said):
+        from_data(data)
