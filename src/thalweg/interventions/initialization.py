@@ -26,11 +26,19 @@ SCHEMES = ("he", "glorot", "lecun", "torch", "orthogonal")
 
 @dataclass
 class Initialization(Intervention):
-    """Draw the weights anew; ``recurrent_only`` leaves everything but recurrent matrices alone."""
+    """Draw the weights anew.
+
+    Attributes:
+        scheme: How.
+        recurrent_only: Leave everything but the matrices of fused recurrent layers alone.
+        only: Draw no more than the matrices at these places, in the order in which layers first use
+            them; None for all.
+    """
 
     kind: ClassVar[str] = "initialization"
     scheme: str = "he"
     recurrent_only: bool = False
+    only: list[int] | None = None
     _seen: dict[int, torch.Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -43,7 +51,8 @@ class Initialization(Intervention):
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
         data: dict[str, Any] = {"kind": self.kind, "scheme": self.scheme}
-        return data | ({"recurrent_only": True} if self.recurrent_only else {})
+        data |= {"recurrent_only": True} if self.recurrent_only else {}
+        return data | ({} if self.only is None else {"only": self.only})
 
     def started(self, session: Session) -> None:
         """Remember whose steps to count."""
@@ -59,6 +68,9 @@ class Initialization(Intervention):
         for one in new:
             transposed = name in PRODUCTS | AFTER_BIAS and one is not call.args[0]
             self._seen[id(one)] = one
+            place = sum(seen.dim() >= 2 for seen in self._seen.values()) - 1
+            if self.only is not None and (one.dim() < 2 or place not in self.only):
+                continue
             recurrent = name in RECURRENT and one.dim() == 2 and one.shape[0] % one.shape[1] == 0
             if not self.recurrent_only or (recurrent and _is_recurrent(one, new)):
                 self._draw(one, transposed, recurrent and _is_recurrent(one, new), _fan_in(new))
@@ -100,13 +112,13 @@ class Initialization(Intervention):
         """A few words for a table."""
         return (
             "orthogonal recurrent weights"
-            if self.recurrent_only
+            if self.recurrent_only or self.only is not None
             else f"{self.scheme} initialization"
         )
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
-        if self.recurrent_only:
+        if self.recurrent_only or self.only is not None:
             return "Initialize the recurrent weights as orthogonal matrices."
         if self.scheme == "torch":
             return "Leave the weights at PyTorch's own initialization."

@@ -48,7 +48,7 @@ def judge(seen: Evidence) -> Suspicion | None:
     start = _relative(seen)
     # Leaving a saddle the gradient grows by orders of magnitude too, but the loss only falls.
     rises = max(seen.losses[1:], default=0.0) > 1.5 * abs(seen.initial_loss)
-    if not broken and not (rises and (leap >= LEAP or start >= LEAP)):
+    if not broken and leap < LEAP and not (rises and start >= LEAP):
         return None
     proofs: list[Proof] = [(Clipping(_round(usual)),), (Clipping(1.0),)]
     if start >= 10:
@@ -58,7 +58,7 @@ def judge(seen: Evidence) -> Suspicion | None:
         proofs += [(normalized,), (normalized, Clipping(1.0))]
     return Suspicion(
         CODE,
-        0.8 if broken else 0.6,
+        0.8 if broken else 0.6 if rises else 0.4,
         f"The gradient's norm goes up to {told(max(finite), 2)}, {told(leap, 2)} times its median"
         + ("; then it is no longer finite." if broken else "."),
         {

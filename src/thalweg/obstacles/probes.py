@@ -16,8 +16,8 @@ import torch
 from thalweg.curvature import Hessian, critical_rate
 from thalweg.linalg import lanczos
 from thalweg.recorder import Step
-from thalweg.recorder.anatomy import RECURRENT, plain
-from thalweg.recorder.tape import Slot, Tape
+from thalweg.recorder.anatomy import RECURRENT, plain, unrolled
+from thalweg.recorder.tape import Note, Slot, Tape
 
 CURVATURE_STEPS = frozenset({0, 3, 12, 48, 192, 768, 3072})
 LARGEST = 3_000_000  # parameters; beyond it a Hessian product costs more than a diagnosis may
@@ -69,38 +69,48 @@ def curvature(step: Step) -> Mapping[str, Any]:
 
 
 def through_time(step: Step) -> Mapping[str, Any]:
-    """The gradient that reaches the first element of a sequence, over what the last one gets."""
+    """The gradient that reaches the first element of a sequence, over the largest that one gets.
+
+    For a fused recurrent layer the elements are those of its input, along its axis of time; for a
+    loop over a cell, what the cell's recurrent matrix gives at each round.
+    """
     tape = step.tapes[-1]
-    note = next((n for n in tape.notes if plain(n.name) in RECURRENT), None)
-    data = note.args[0] if note is not None else None
-    if not isinstance(data, torch.Tensor) or data.dim() != 3 or not data.is_floating_point():
-        return _through_embedding(tape)
-    variable = data.detach().clone().requires_grad_()
-    loss = tape.play([], {id(data): variable})[tape.loss_slot]
-    (gradient,) = torch.autograd.grad(loss, variable)
-    return {"through_time": _ratio(gradient)}
-
-
-def _through_embedding(tape: Tape) -> Mapping[str, Any]:
-    """For a recurrent layer after an embedding: the gradient of what the embedding gives."""
-    note = next((n for n in tape.notes if plain(n.name) in RECURRENT), None)
-    if note is None or not isinstance(note.args[0], Slot):
+    before = {id(leaf): value for leaf, value in zip(step.leaves, step.before, strict=True)}
+    leaves = [before[id(leaf)].detach().requires_grad_() for leaf in tape.leaves]
+    fused = next((n for n in tape.notes if plain(n.name) in RECURRENT), None)
+    if fused is not None:
+        return _through_fused(tape, leaves, fused)
+    loop = unrolled(tape)
+    if loop is None:
         return {}
-    memory = tape.play([leaf.detach().requires_grad_() for leaf in tape.leaves])
-    given, loss = memory[note.args[0].index], memory[tape.loss_slot]
+    memory = tape.play(leaves)
+    given = [memory[slot] for slot in loop.outputs if memory[slot].requires_grad]
+    found = torch.autograd.grad(memory[tape.loss_slot], given, allow_unused=True)
+    norms = [0.0 if one is None else float(one.double().norm()) for one in found]
+    return {"through_time": _first_over_largest(norms), "unrolled": loop.matrix}
+
+
+def _through_fused(tape: Tape, leaves: list[torch.Tensor], note: Note) -> Mapping[str, Any]:
+    data = note.args[0]
+    if isinstance(data, Slot):
+        memory = tape.play(leaves)
+        given, loss = memory[data.index], memory[tape.loss_slot]
+    elif isinstance(data, torch.Tensor) and data.is_floating_point():
+        given = data.detach().clone().requires_grad_()
+        loss = tape.play(leaves, {id(data): given})[tape.loss_slot]
+    else:
+        return {}
     if given.dim() != 3 or not given.requires_grad:
         return {}
     (gradient,) = torch.autograd.grad(loss, given)
-    return {"through_time": _ratio(gradient)}
+    others = (0, 2) if note.args[-1] is True else (1, 2)  # whether the batch stands first
+    norms = gradient.detach().to(torch.float64).square().sum(others).sqrt()
+    return {"through_time": _first_over_largest(norms.tolist())}
 
 
-def _ratio(gradient: torch.Tensor) -> float | None:
-    """First over last along the axis of time (the longer of the first two is taken to be time)."""
-    norms = gradient.detach().to(torch.float64).square().sum((0, 2)).sqrt()
-    other = gradient.detach().to(torch.float64).square().sum((1, 2)).sqrt()
-    norms = min(norms, other, key=lambda n: float(n[0] / n.max()) if float(n.max()) else 1.0)
-    top = float(norms.max())
-    return float(norms[0]) / top if top > 0 and math.isfinite(top) else None
+def _first_over_largest(norms: list[float]) -> float | None:
+    top = max(norms, default=0.0)
+    return norms[0] / top if 0 < top < math.inf else None
 
 
 PROBES = (critical, curvature, through_time)

@@ -45,7 +45,9 @@ def judge(seen: Evidence) -> Suspicion | None:
         return None
     proofs: list[Proof] = []
     if time <= NEAR:
-        proofs.append((Initialization("glorot", recurrent_only=True),))
+        loop = seen.probes("unrolled")
+        one = {"only": [loop[0][1]]} if loop else {"recurrent_only": True}
+        proofs.append((Initialization("orthogonal", **one),))
     if depth <= NEAR:
         if any(kind in SATURATING for kind in seen.activation_kinds):
             leak = ActivationSwap("leaky_relu", seen.hidden_positions, len(seen.activation_kinds))
