@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from thalweg.interventions.intervention import Intervention, InterventionError
-from thalweg.recorder.entrances import MOMENT_ROWS, Entrance, entrance_of, features_last
+from thalweg.recorder.entrances import MOMENT_ROWS, Entrance, address, entrance_of, features_last
 from thalweg.recorder.session import Call
 
 
@@ -44,10 +44,10 @@ class InputStandardization(Intervention):
 
     def rewrite(self, call: Call) -> None:
         """Standardize the data of a layer at an entrance."""
-        found = entrance_of(call)
+        found = entrance_of(call, self._order)
         if found is None:
             return
-        key = id(found.weight)
+        key = address(found.weight) or 0
         if key not in self._order and torch.is_grad_enabled():
             self._order[key] = len(self._order)
             self._keep.append(found.weight)

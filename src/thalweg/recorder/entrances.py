@@ -6,6 +6,7 @@ to 256 features, the matrix of second moments.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,12 +41,16 @@ class Entrance(NamedTuple):
     channels: bool
 
 
-def entrance_of(call: Call) -> Entrance | None:
-    """Where this call lets data in, else None."""
+def entrance_of(call: Call, known: Mapping[int, Any] | None = None) -> Entrance | None:
+    """Where this call lets data in, else None.
+
+    ``known`` are the addresses of weights: a script that evaluates with ``weight.detach()`` gives
+    another tensor over the same numbers.
+    """
     name = plain(call.name)
     if name not in LAYERS:
         return None
-    weight = _weight(call.args)
+    weight = _weight(call.args, known or {})
     tensors = [one for one in call.args if isinstance(one, torch.Tensor)]
     at = 1 if name in AFTER_BIAS or (name in PRODUCTS and tensors[0] is weight) else 0
     data = tensors[at] if len(tensors) > at else None
@@ -56,12 +61,22 @@ def entrance_of(call: Call) -> Entrance | None:
     return Entrance(data, weight, _axis(name, at, data), name.startswith("conv"))
 
 
-def _weight(args: tuple[Any, ...]) -> torch.Tensor | None:
+def _weight(args: tuple[Any, ...], known: Mapping[int, Any]) -> torch.Tensor | None:
     """The first leaf among the weights: those of recurrent layers come as a list."""
     lists = [part for part in args if isinstance(part, list | tuple)]
     given = [*args, *(one for part in lists for one in part)]
     tensors = (one for one in given if isinstance(one, torch.Tensor))
-    return next((one for one in tensors if is_leaf(one)), None)
+    return next((one for one in tensors if is_leaf(one) or address(one) in known), None)
+
+
+def address(tensor: torch.Tensor) -> int | None:
+    """Where the tensor's numbers stand; None where it has none of its own."""
+    if tensor.is_sparse or not tensor.is_floating_point() or not tensor.numel():
+        return None
+    try:
+        return tensor.data_ptr()
+    except RuntimeError:  # a tensor that only stands for one, as in tracing
+        return None
 
 
 def _axis(name: str, at: int, data: torch.Tensor) -> int:
