@@ -79,10 +79,10 @@ def write_html(data: Mapping[str, Any], path: str | Path) -> None:
             vl-convert or Jinja are not installed.
     """
     try:
-        from thalweg.report import html
+        from thalweg.report.html import write
     except ModuleNotFoundError as error:
         raise missing("write_html", "report", error) from error
-    html.write(data, path)
+    write(data, path)
 
 
 def missing(name: str, extra: str, error: ModuleNotFoundError) -> ReportError:
