@@ -25,7 +25,8 @@ Verdict = Literal["healthy", "obstructed", "unknown"]
 
 # A short script's diagnosis costs at most 20 plain runs; two are left for what is not a run.
 TIMES_PLAIN = 18.0
-SHARE_OF_BASE = 0.2  # of the budget, for the first run of a long script
+SHARE_OF_BASE = 0.1  # of the budget, for the first run of a long script
+SHORT = 20.0  # seconds that a script may take in any case, but never more than half of the budget
 WORTH = 0.2  # what a suspicion must be worth after its trials to be verified at all
 TRIES = 3  # remedies that may fail their verification before the doctor gives up
 
@@ -67,8 +68,8 @@ class Examination:
 
     def watch(self) -> None:
         """Run the script as it is."""
-        limit = max(20.0, SHARE_OF_BASE * self.budget)
-        base = self.bench.base(min(limit, self.budget))
+        limit = max(min(SHORT, self.budget / 2), SHARE_OF_BASE * self.budget)
+        base = self.bench.base(limit)
         if base.outcome.ended == "crashed":
             raise ScriptFailed(
                 base.outcome.exit_code or 1,
@@ -127,6 +128,12 @@ class Examination:
                 break
             self.failed.append((candidate, checked))
 
+    @property
+    def _tried(self) -> bool:
+        """Whether at least one changed run was not cut off."""
+        changed = [run for run in self.bench.runs.values() if run.interventions]
+        return any(run.outcome.ended != "interrupted" for run in changed)
+
     def _known(self) -> tuple[Run, Evidence]:
         """The first run and its evidence, once there are."""
         seen = self.seen
@@ -165,6 +172,8 @@ class Examination:
         seen = self.seen
         if seen is None:
             return "unknown", "The script made no update of any parameter that could be seen."
+        if not self._tried:
+            return "unknown", "The budget was over before anything could be tried; give more."
         if not math.isfinite(seen.final_loss):
             return (
                 "unknown",

@@ -177,10 +177,19 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _without_our_frames(first: types.TracebackType | None) -> types.TracebackType | None:
-    """The traceback without the frames of what runs, records and changes a script."""
+    """The traceback without the frames of what runs, records and changes a script.
+
+    Where PyTorch hands a function to a recorder it enters that function, and ``handle_torch_function``
+    from there: those two frames would not be there either, and the recorder enters it anew.
+    """
+    entries = list(_entries(first))
+    ours = [one.tb_frame.f_code.co_filename.startswith(_OURS) for one in entries]
+    for at, one in enumerate(entries[:-1]):
+        if one.tb_frame.f_code.co_name == "handle_torch_function" and ours[at + 1]:
+            ours[max(0, at - 1)] = ours[at] = True
     kept = None
-    for entry in reversed(list(_entries(first))):
-        if not entry.tb_frame.f_code.co_filename.startswith(_OURS):
+    for entry, own in zip(reversed(entries), reversed(ours), strict=True):
+        if not own:
             entry.tb_next = kept
             kept = entry
     return kept
