@@ -179,8 +179,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _without_our_frames(first: types.TracebackType | None) -> types.TracebackType | None:
     """The traceback without the frames of what runs, records and changes a script.
 
-    Where PyTorch hands a function to a recorder it enters that function, and ``handle_torch_function``
-    from there: those two frames would not be there either, and the recorder enters it anew.
+    Where PyTorch hands a function to a recorder it enters that function, and
+    ``handle_torch_function`` from there: those two frames are not the script's either, and the
+    recorder enters the function anew.
     """
     entries = list(_entries(first))
     ours = [one.tb_frame.f_code.co_filename.startswith(_OURS) for one in entries]
