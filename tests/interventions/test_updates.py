@@ -81,7 +81,8 @@ UPDATES = {
     ),
     "rate x 3, Adam": (lambda: [LearningRate(3.0)], script(Adam), script(Adam, lr=0.1 * 3.0), 0),
     "rate x 3, tensor": (
-        lambda: [LearningRate(3.0)], script(lr=torch.tensor(0.125)), script(lr=torch.tensor(0.375)), 0,
+        lambda: [LearningRate(3.0)],
+        script(lr=torch.tensor(0.125)), script(lr=torch.tensor(0.375)), 0,
     ),
     "rate 0.02": (lambda: [LearningRate(value=0.02)], script(lr=0.1), script(lr=0.02), 1e-13),
     "rate 0.02, schedule": (
@@ -112,7 +113,9 @@ UPDATES = {
     ),
     "rate x 2, autograd": (lambda: [LearningRate(2.0)], by_autograd(0.1), by_autograd(0.2), 0),
     "optimizer": (lambda: [OptimizerSwap("adam", 0.01)], script(), script(swap, lr=0.01), 0),
-    "optimizer at its own rate": (lambda: [OptimizerSwap("adam")], script(), script(swap, lr=1e-3), 0),
+    "optimizer at its own rate": (
+        lambda: [OptimizerSwap("adam")], script(), script(swap, lr=1e-3), 0,
+    ),
     "optimizer with settings": (
         lambda: [OptimizerSwap("sgd", 0.05, {"momentum": 0.9, "nesterov": True})],
         script(Adam), script(SGD, lr=0.05, momentum=0.9, nesterov=True), 1e-12,
@@ -173,6 +176,17 @@ UPDATES = {
     "other sign, autograd": (
         lambda: [OtherSign()], by_autograd(-0.1), by_autograd(0.1), 0,
     ),
+    "other sign, by hand, gradients kept": (
+        lambda: [OtherSign()], by_hand(-0.1, clear=False), by_hand(0.1, clear=False), 0,
+    ),
+    "other sign, gradients kept": (
+        lambda: [OtherSign()],
+        script(maximize=True, clear=False), script(maximize=False, clear=False), 0,
+    ),
+    "clipping, gradients kept": (
+        lambda: [Clipping(0.05)], script(clear=False),
+        script(clear=False, before_step=clip(0.05)), 1e-12,
+    ),
     "no regularization": (
         lambda: [Regularization(0.0)], script(weight_decay=0.5), script(weight_decay=0.0), 0,
     ),
@@ -195,7 +209,8 @@ UPDATES = {
         lambda: [EarlyStopping(2)], by_autograd(0.1), by_autograd(0.1, steps=2), 0,
     ),
     "setting": (
-        lambda: [OptimizerSetting({"momentum": 0.5})], script(momentum=0.99), script(momentum=0.5), 0,
+        lambda: [OptimizerSetting({"momentum": 0.5})],
+        script(momentum=0.99), script(momentum=0.5), 0,
     ),
     "setting, betas": (
         lambda: [OptimizerSetting({"betas": [0.5, 0.9], "eps": 1e-3})],
@@ -211,7 +226,8 @@ UPDATES = {
         script(), script(lr=0.1 * 3.0, before_step=clip(0.05)), 1e-12,
     ),
     "rates multiply": (
-        lambda: [LearningRate(3.0), LearningRate(2.0)], script(), script(lr=0.1 * 3.0 * 2.0), 1e-13,
+        lambda: [LearningRate(3.0), LearningRate(2.0)],
+        script(), script(lr=0.1 * 3.0 * 2.0), 1e-13,
     ),
     "rate and optimizer": (
         lambda: [LearningRate(3.0), OptimizerSwap("adam", 0.01)],
@@ -239,7 +255,6 @@ UPDATES = {
     ),
 }  # fmt: skip
 SAME = {"clipping above every norm"}
-LEFT_OUT = {"optimizer, groups", "optimizer, one cycle"}  # their own groups have keys of the script's
 
 
 @pytest.mark.parametrize("name", UPDATES)

@@ -185,13 +185,15 @@ def test_what_training_prints_is_no_evaluation(name, tmp_path):
         x, y = table()
         model = network()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+        with torch.no_grad():
+            kept = model(x)  # evaluated, and not read
         for _ in range(5):
             optimizer.zero_grad()
             loss = F.cross_entropy(model(x), y)
             loss.backward()
             optimizer.step()
             say(TRAINING_PRINTS[name](loss, model))
-        return model.parameters()
+        return [*model.parameters(), kept]
 
     _, recording = recorded(program, tmp_path)
     assert recording.measure() is None

@@ -17,7 +17,10 @@ from training_programs import PROGRAMS, descend, network, table
 
 from thalweg.recorder import Recorder, Recording
 from thalweg.recorder.recorder import FLUSH
+from thalweg.recorder.rounds import Rounds
 from thalweg.recorder.samples import in_full
+
+PLAIN = ["raw_loop", "functional", "gradients_by_hand", "gradients_assigned", "closure"]
 
 
 def trained(steps):
@@ -34,7 +37,7 @@ def trained(steps):
 
 
 def test_losses_are_those_that_the_script_prints(tmp_path):
-    for name in ("raw_loop", "functional", "gradients_by_hand", "gradients_assigned", "loader"):
+    for name in (*PLAIN, "loader"):
         outcome, recording = recorded(PROGRAMS[name], tmp_path)
         printed = [float(said) for said in outcome.said if said.replace(".", "").isdigit()]
         if name == "loader":
@@ -86,6 +89,24 @@ def test_every_optimizer_has_its_own_rows(tmp_path):
     assert [row["loss"] for row in judging] == pytest.approx([judge for judge, _ in pairs])
     assert [row["loss"] for row in making] == pytest.approx([maker for _, maker in pairs])
     assert [row["flaw"] for row in recording.samples] == [""] * 8
+
+
+ROUNDS = {
+    "one optimizer": ("AAAA", [1, 1, 1, 1]),
+    "two in turn": ("ABABAB", [0, 1, 0, 1, 0, 1]),
+    "one more often": ("AABAAB", [0, 1, 0, 1, 0, 1]),
+    "one after the other has ended": ("AABBBBBBBB", [0, 1, 0, 1, 0, 1, 1, 1, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_rounds_end_when_all_have_stepped_or_one_again(name):
+    order, wanted = ROUNDS[name]
+    own = {one: torch.optim.SGD([torch.zeros(1, requires_grad=True)]) for one in set(order)}
+    rounds, found = Rounds(), []
+    for at, one in enumerate(order):
+        found.append(int(rounds.ended_by(own[one], len(set(order) - set(order[: at + 1])))))
+    assert found == wanted
 
 
 def test_which_steps_are_written_in_full():

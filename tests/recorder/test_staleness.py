@@ -196,6 +196,28 @@ for update in (in_place, through_data, by_new_data):
 
 
 @style()
+def assigned_anew(say):
+    model, optimizer, loss = setting()
+    for _ in range(4):
+        params = list(model.parameters())
+        for p, g in zip(params, torch.autograd.grad(loss(), params), strict=True):
+            p.grad = g
+        optimizer.step()
+    return model.parameters()
+
+
+@style()
+def replaced_by_others(say):
+    model, optimizer, loss = setting()
+    for _ in range(4):
+        loss().backward()
+        optimizer.step()
+        for p in model.parameters():
+            p.grad = torch.full_like(p, 0.1)  # noise to begin with, say
+    return model.parameters()
+
+
+@style()
 def by_autograd_grad(say):
     x, y = table()
     w = torch.zeros(5, 3, requires_grad=True)

@@ -343,6 +343,21 @@ def recurrent_cells_and_packing(say: Say) -> Iterable[torch.Tensor]:
 
 
 @program
+def random_before_the_backward_pass(say: Say) -> Iterable[torch.Tensor]:
+    x, y = table()
+    model = network(0.3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        x = x + 0.1 * torch.randn_like(x)
+        loss.backward()
+        optimizer.step()
+        say((loss.item(), torch.rand(1).item()))
+    return ended(model)
+
+
+@program
 def convolution(say: Say) -> Iterable[torch.Tensor]:
     x, y = torch.randn(12, 2, 8, 8), torch.randint(3, (12,))
     model = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(),

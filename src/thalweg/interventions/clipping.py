@@ -37,16 +37,17 @@ class Clipping(Intervention):
         factor = self._factor(there)
         return [None if one is None else _scaled(one, factor) for one in gradients]
 
+    @torch.no_grad()
     def before_step(self, optimizer: Optimizer | None) -> None:
         """Clip the gradient."""
         if optimizer is None:
             return
         params = [p for group in optimizer.param_groups for p in group["params"]]
-        there = [p for p in params if p.grad is not None and not p.grad.is_sparse]
-        factor = self._factor([p.grad for p in there])
+        there = [p.grad for p in params if p.grad is not None and not p.grad.is_sparse]
+        factor = self._factor(there)
         if factor < 1.0:
-            for p in there:
-                p.grad = _scaled(p.grad, factor)
+            for gradient in there:  # in place, as PyTorch's own clipping does
+                gradient.copy_(_scaled(gradient.detach(), factor))
 
     def _factor(self, gradients: Sequence[torch.Tensor]) -> float:
         norms = [float(g.detach().norm()) for g in gradients]

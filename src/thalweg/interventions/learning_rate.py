@@ -2,12 +2,12 @@
 
 What it changes: just before an update the rates of the parameter groups are scaled, just after it
 they are put back, so that schedulers and the script itself see their own numbers. In a program that
-updates its parameters by hand the gradients are scaled, which for plain descent is the same.
+updates its parameters by hand the loss is differentiated times the factor, which for plain descent
+is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -15,6 +15,8 @@ import torch
 from torch.optim.optimizer import Optimizer
 
 from thalweg.interventions.intervention import Intervention, InterventionError
+from thalweg.interventions.loss_gradient import LossGradient
+from thalweg.recorder.session import Session
 
 
 @dataclass
@@ -31,9 +33,6 @@ class LearningRate(Intervention):
     factor: float | None = None
     value: float | None = None
     hold: bool = False
-    _scaled: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]] = field(
-        default_factory=list, init=False, repr=False
-    )
     _kept: dict[int, list[Any]] = field(default_factory=dict, init=False, repr=False)
     _factors: dict[int, float] = field(default_factory=dict, init=False, repr=False)
     _firsts: dict[int, list[Any]] = field(default_factory=dict, init=False, repr=False)
@@ -53,29 +52,25 @@ class LearningRate(Intervention):
         data = {"kind": self.kind} | {k: v for k, v in given.items() if v is not None}
         return data | ({"hold": True} if self.hold else {})
 
-    def before_backward(self, loss: torch.Tensor) -> None:
-        """A gradient that an update by hand has left is added to as the script would have it."""
-        for leaf, own, scaled, version in self._scaled:
-            if leaf.grad is scaled and scaled._version == version:
-                leaf.grad = own
-        self._scaled = []
+    def started(self, session: Session) -> None:
+        """Remember whose optimizers there are."""
+        self._session = session
+        self._gradient = LossGradient(self.factor or 1.0)
 
-    def gradients(
-        self, leaves: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]
-    ) -> Sequence[torch.Tensor | None]:
+    def before_backward(self, loss: torch.Tensor) -> None:
         """Scale the gradients of an update made by hand."""
+        if self._session.optimizers:
+            return
         if self.factor is None:
             raise InterventionError(
                 "learning-rate: value needs an optimizer; this script updates its parameters by "
                 "hand, where only a factor can be applied"
             )
-        changed = [None if one is None else one * self.factor for one in gradients]
-        self._scaled = [
-            (leaf, own, scaled, scaled._version)
-            for leaf, own, scaled in zip(leaves, gradients, changed, strict=True)
-            if own is not None and scaled is not None
-        ]
-        return changed
+        self._gradient.begin(loss)
+
+    def after_backward(self, loss: torch.Tensor) -> None:
+        """Leave the loss as it was."""
+        self._gradient.end()
 
     def before_step(self, optimizer: Optimizer | None) -> None:
         """Scale the rates."""

@@ -1,18 +1,17 @@
 """The other sign: every gradient is turned round, so that the loss that rises falls and back.
 
-What it changes: just before an update the gradients change sign.
+What it changes: every loss is differentiated times minus one; its value stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch.optim.optimizer import Optimizer
 
 from thalweg.interventions.intervention import Intervention
+from thalweg.interventions.loss_gradient import LossGradient
 
 
 @dataclass
@@ -21,18 +20,16 @@ class OtherSign(Intervention):
 
     kind: ClassVar[str] = "other-sign"
 
-    def gradients(
-        self, leaves: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]
-    ) -> Sequence[torch.Tensor | None]:
-        """Turn the gradients of an update made by hand."""
-        return [None if one is None else -one for one in gradients]
+    def __post_init__(self) -> None:
+        self._gradient = LossGradient(-1.0)
 
-    def before_step(self, optimizer: Optimizer | None) -> None:
+    def before_backward(self, loss: torch.Tensor) -> None:
         """Turn the gradients."""
-        groups = [] if optimizer is None else optimizer.param_groups
-        for parameter in (p for group in groups for p in group["params"]):
-            if parameter.grad is not None:
-                parameter.grad = -parameter.grad
+        self._gradient.begin(loss)
+
+    def after_backward(self, loss: torch.Tensor) -> None:
+        """Leave the loss as it was."""
+        self._gradient.end()
 
     def name(self) -> str:
         """A few words for a table."""

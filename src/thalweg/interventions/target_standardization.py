@@ -9,15 +9,15 @@ targets and scaling the predictions back, while the script's losses and errors k
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch.optim.optimizer import Optimizer
 
 from thalweg.interventions.forward_pass import ForwardPass, trained_weight
 from thalweg.interventions.intervention import Intervention, InterventionError
+from thalweg.interventions.loss_gradient import LossGradient
 from thalweg.recorder.session import Call
 
 
@@ -39,6 +39,7 @@ class TargetStandardization(Intervention):
                 "the deviation positive"
             )
         self._pass = ForwardPass(self.period)
+        self._gradient = LossGradient(self.std**-self.power)
 
     def rewrite(self, call: Call) -> None:
         """Give the last layer's result the targets' scale."""
@@ -46,18 +47,13 @@ class TargetStandardization(Intervention):
         if trained_weight(call) is not None and self._pass.next() == self.position:
             call.func = _affine(call.func, self.mean, self.std)
 
-    def gradients(
-        self, leaves: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]
-    ) -> Sequence[torch.Tensor | None]:
-        """Take the scale out of the gradients of an update made by hand."""
-        return [None if one is None else one / self.std**self.power for one in gradients]
-
-    def before_step(self, optimizer: Optimizer | None) -> None:
+    def before_backward(self, loss: torch.Tensor) -> None:
         """Take the scale out of the gradients."""
-        for group in [] if optimizer is None else optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.grad = parameter.grad / self.std**self.power
+        self._gradient.begin(loss)
+
+    def after_backward(self, loss: torch.Tensor) -> None:
+        """Leave the loss as it was."""
+        self._gradient.end()
 
     def name(self) -> str:
         """A few words for a table."""

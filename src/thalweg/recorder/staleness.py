@@ -69,7 +69,8 @@ class Staleness:
         """An update was made: whether it used gradients of an earlier one."""
         if optimizer is None:
             return self._by_hand
-        stale = bool(self._used.get(id(optimizer)))
+        used = self._used.get(id(optimizer), [])
+        stale = any(parameter.grad is gradient for parameter, gradient in used)
         there = [(p, p.grad) for p in trained_by([optimizer]) if p.grad is not None]
         looked_at = [pair for pair in there if not pair[1].is_sparse][:LOOKED_AT]
         self._used[id(optimizer)] = [(p, g) for p, g in looked_at if _nonzero(g)]
