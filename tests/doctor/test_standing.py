@@ -1,4 +1,4 @@
-"""What counts as better: margins by kind, the part of the harm removed, numbers that are missing."""
+"""What counts as better: margins by kind, the part of the harm removed, what is missing."""
 
 import math
 
@@ -11,6 +11,7 @@ from thalweg.doctor.standing import (
     better,
     fits_better,
     gain,
+    improvement,
     margin,
     share,
     standing,
@@ -22,13 +23,24 @@ MARGINS = [
     ("accuracy", 0.10, 0.03),
     ("rate", 0.80, 0.03),
     ("rate", 40.0, 4.0),  # not a share: a tenth, as of an error
+    ("error rate", 0.30, 0.03),
+    ("error rate", 32.0, 3.2),
+    ("score", 0.5, 0.03),
     ("loss", 0.50, 0.05),
     ("error", 20.0, 2.0),
     ("training loss", 0.50, 0.15),
     ("training loss", -2.0, 0.60),
     ("accuracy", None, 0.0),
 ]
-HIGHER = {"accuracy": True, "rate": True, "loss": False, "error": False, "training loss": False}
+HIGHER = {
+    "accuracy": True,
+    "rate": True,
+    "score": True,
+    "loss": False,
+    "error": False,
+    "error rate": False,
+    "training loss": False,
+}
 
 
 @pytest.mark.parametrize("kind, value, expected", MARGINS)
@@ -65,6 +77,20 @@ def test_something_is_infinitely_better_than_nothing(kind):
 def test_one_comparison_needs_a_third_more_than_the_margin(kind, value, wanted, part, enough):
     step = FIRST * wanted * part * (1 if HIGHER[kind] else -1)
     assert better(stood(value, kind), stood(value + step, kind)) is enough
+
+
+@pytest.mark.parametrize("kind, value, wanted", [row for row in MARGINS if row[1] is not None])
+def test_an_improvement_of_one_is_just_the_margin(kind, value, wanted):
+    step = wanted if HIGHER[kind] else -wanted
+    assert improvement(stood(value, kind), stood(value + step, kind)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind, part", [("loss", 0.1), ("error", 0.1), ("training loss", 0.3)])
+def test_errors_improve_by_their_ratio(kind, part):
+    # Twice the margin, one after the other: 1 -> (1 - part) -> (1 - part)^2.
+    found = improvement(stood(8.0, kind), stood(8.0 * (1 - part) ** 2, kind))
+    assert found == pytest.approx(2.0)
+    assert improvement(stood(8.0 * (1 - part) ** 2, kind), stood(8.0, kind)) == pytest.approx(-2.0)
 
 
 def test_better_than_a_perfect_error_takes_more_than_rounding():

@@ -28,6 +28,11 @@ ROWS = {
     "worse on all": ([0.9, 0.9, 0.9], [0.5, 0.5, 0.5], "accuracy", False),
     "one lucky seed": ([0.5, 0.5, 0.5], [0.9, 0.501, 0.501], "accuracy", False),
     "seeds differ, gains do not": ([0.2, 0.5, 0.8], [0.3, 0.6, 0.9], "accuracy", True),
+    "errors of many magnitudes": ([2.8, 12.0, 74.0], [0.11, 0.10, 0.12], "loss", True),
+    "one of them not finite": ([None, 1.8e8, 3.2e7], [0.31, 0.33, 0.30], "error", True),
+    "much better, once to nothing": ([1.0, 1.0, 1.0], [0.0, 0.5, 0.5], "error", True),
+    "better by far on one seed": ([1.0, 1.0, 1.0], [0.1, 0.99, 0.99], "error", False),
+    "negative losses": ([-1.0, -1.0, -1.0], [-1.2, -1.2, -1.2], "loss", True),
     "an error, a tenth": ([10.0, 10.0, 10.0], [8.9, 8.9, 8.9], "error", True),
     "an error, less": ([10.0, 10.0, 10.0], [9.1, 9.1, 9.1], "error", False),
     "a loss that rises": ([1.0, 1.0, 1.0], [2.0, 2.0, 2.0], "loss", False),
@@ -81,14 +86,29 @@ def test_plain_data_is_strict_json(name):
     data = verification(before, after, kind).as_data("what the script prints")
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert (data["held"], data["before"], data["after"]) == (holds, before, after)
-    assert "what the script prints" in data["says"]
-    assert ("does not hold" in data["says"]) is not holds
+    assert data["measure"] == "what the script prints"
 
 
-def test_a_sentence_says_when_a_side_is_not_finite():
-    says = verification([None, 1.0, 1.0], [0.5, 0.5, 0.5], "loss").says("loss")
-    assert "not finite before" in says
-    assert "0.5 after" in says
+SAYS = {
+    "better on all by far": "and in the mean by more than chance",
+    "just below the margin": "but not by enough",
+    "one lucky seed": "but not by enough",
+    "worse on one seed": "Not better on every seed",
+    "never finite": "Not better on every seed",
+}
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_a_sentence_says_why(name):
+    before, after, kind, _ = ROWS[name]
+    assert SAYS[name] in verification(before, after, kind).says()
+
+
+def test_numbers_are_means_and_say_when_a_side_is_not_finite():
+    finite = verification([1.0, 1.0, 4.0], [0.5, 0.5, 0.2], "loss")
+    assert finite.in_numbers("loss") == "loss: 2 before, 0.4 after"
+    broken = verification([None, 1.0, 1.0], [0.5, 0.5, 0.5], "loss")
+    assert broken.in_numbers("loss") == "loss: not finite before, 0.5 after"
 
 
 def test_the_scripts_own_seed_comes_first():

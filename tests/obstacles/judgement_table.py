@@ -154,7 +154,7 @@ ABOVE: Rows = {
     },
     "unscaled-inputs": {
         "spread": lambda: features(spread=10.1),
-        "offset": lambda: features(mean=5.1),
+        "offset": lambda: features(mean=0.51, std=0.1),
         "scale": lambda: features(std=5.1),
         "tiny": lambda: features(std=0.099),
     },
@@ -261,7 +261,7 @@ BELOW: Rows = {
     },
     "unscaled-inputs": {
         "spread": lambda: features(spread=9.9),
-        "offset": lambda: features(mean=4.8),
+        "offset": lambda: features(mean=0.49, std=0.1),
         "scale": lambda: features(std=4.9),
         "tiny": lambda: features(std=0.101),
         "a constant feature": lambda: features(spread=0.0),

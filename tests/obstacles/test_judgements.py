@@ -8,12 +8,14 @@ import re
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from judgement_table import ABOVE, BELOW
 from made_recordings import empty, healthy, seen
 
 from thalweg import obstacles
 from thalweg.interventions import from_data
 from thalweg.obstacles.registry import OBSTACLES
+from thalweg.report.json import plain
 
 # The vocabulary of a diagnosis: what an obstacle may be called.
 CODES = frozenset(
@@ -36,6 +38,8 @@ HEADINGS = (
 )
 ALWAYS = {"learning-rate-too-high", "learning-rate-too-low", "ill-conditioning"}
 FOLDER = Path(obstacles.__file__).parent
+SCHEMA = json.loads((FOLDER.parent / "report" / "schema.json").read_text())
+EVIDENCE = SCHEMA | {"$ref": "#/$defs/evidence"}
 NOT_OBSTACLES = {"__init__", "evidence", "probes", "registry", "suspicion"}
 above = [
     pytest.param(code, make, id=f"{code}: {n}") for code in ABOVE for n, make in ABOVE[code].items()
@@ -91,10 +95,8 @@ def test_says_what_it_saw(code, make):
     found = OBSTACLES[code].judge(seen(make()))
     assert re.fullmatch(r"\w.*\.", found.summary)
     assert found.evidence
-    for piece in found.evidence.values():
-        assert set(piece) == {"value", "unit", "limit", "error", "says"}
-        assert piece["says"]
-    json.dumps({name: dict(piece) for name, piece in found.evidence.items()})
+    Draft202012Validator(EVIDENCE).validate(plain(found.evidence))
+    assert all(piece["says"] for piece in found.evidence.values())
 
 
 @pytest.mark.parametrize("code, make", above)
