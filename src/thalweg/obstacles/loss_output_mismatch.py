@@ -48,10 +48,11 @@ def judge(seen: Evidence) -> Suspicion | None:
     if found is None:
         return None
     reading, summary = found
-    shapes = (end["outputs"]["shape"], (end["targets"] or {}).get("shape"))
+    targets = (end["targets"] or {}).get("shape", [])
+    shapes = f"{tuple(end['outputs']['shape'])} and {tuple(targets)}"
     evidence = {
         "loss": shown(end["kind"], f"its outputs were made by {end['made_by'] or 'another call'}"),
-        "shapes": shown(list(shapes), "of the outputs and of the targets"),
+        "shapes": shown(shapes, "of the outputs and of the targets"),
     }
     return Suspicion(CODE, 0.97, summary, evidence, [(LossWiring(reading),)], fits=False)
 
