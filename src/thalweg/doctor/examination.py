@@ -61,7 +61,7 @@ class Examination:
         """Everything that takes time; Ctrl-C ends it and keeps what is known."""
         try:
             self.watch()
-            if self.seen is not None and self.bench.seconds_left > 0:
+            if self.seen is not None and self.bench.seconds_left > 0 and not self._incomparable:
                 self.decide()
         except KeyboardInterrupt:
             self.interrupted = True
@@ -129,6 +129,14 @@ class Examination:
             self.failed.append((candidate, checked))
 
     @property
+    def _incomparable(self) -> bool:
+        """Whether there is nothing to compare runs by: a critic that wins has a lower loss too."""
+        seen = self.seen
+        if seen is None or self.measure is not None:
+            return False
+        return seen.adversarial and math.isfinite(seen.final_loss)
+
+    @property
     def _tried(self) -> bool:
         """Whether at least one changed run was not cut off."""
         changed = [run for run in self.bench.runs.values() if run.interventions]
@@ -172,6 +180,12 @@ class Examination:
         seen = self.seen
         if seen is None:
             return "unknown", "The script made no update of any parameter that could be seen."
+        if self._incomparable:
+            return (
+                "unknown",
+                "Several optimizers follow losses of their own and the script evaluates nothing: "
+                "a lower loss of one of them would prove nothing.",
+            )
         if not self._tried:
             return "unknown", "The budget was over before anything could be tried; give more."
         if not math.isfinite(seen.final_loss):

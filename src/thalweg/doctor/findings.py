@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -92,8 +94,21 @@ def measure_name(examined: Examination) -> str:
     )
 
 
+def _strict(data: Any) -> Any:
+    """The same data with None for numbers that are not finite: reports are strict JSON."""
+    if isinstance(data, Mapping):
+        return {key: _strict(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_strict(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
 def report(examined: Examination) -> dict[str, Any]:
-    """The whole report as plain data, schema 1."""
+    """The whole report as plain data, schema 1; strict JSON."""
+    return dict(_strict(_report(examined)))
+
+
+def _report(examined: Examination) -> dict[str, Any]:
     verdict, reason = examined.verdict()
     base = examined.base
     main = examined.seen.main if examined.seen else 0

@@ -17,6 +17,7 @@ from thalweg.recorder.recording import HIGHER_IS_BETTER
 
 POINTS, SHARE, TRAINING_SHARE = 0.03, 0.10, 0.30
 FIRST = 4 / 3
+MOST = 10.0  # margins that the ratio of one seed may count
 
 SHARES = ("rate", "error rate", "score")  # where they do not count something else
 
@@ -78,14 +79,17 @@ def margin(base: Standing) -> float:
 def improvement(base: Standing, other: Standing) -> float:
     """The gain in margins: 1 is just worth having. By ratio where both are positive errors.
 
-    Infinite where the other reaches zero.
+    A ratio counts at most ``MOST``: a seed on which the other reaches zero must not drown the rest.
     """
-    if base.value is None or other.value is None or base.kind in ("accuracy", *SHARES):
-        return gain(base, other) / margin(base) if margin(base) else gain(base, other)
-    if base.value <= 0 or other.value < 0:
-        return gain(base, other) / margin(base) if margin(base) else 0.0
-    wanted = -math.log1p(-(TRAINING_SHARE if base.kind == "training loss" else SHARE))
-    return math.log(base.value / max(other.value, 1e-300)) / wanted
+    by_difference = base.kind in ("accuracy", *SHARES)
+    if base.value is None or other.value is None or by_difference:
+        steps = gain(base, other) / margin(base) if margin(base) else gain(base, other)
+    elif base.value <= 0 or other.value < 0:
+        steps = gain(base, other) / margin(base) if margin(base) else 0.0
+    else:
+        wanted = -math.log1p(-(TRAINING_SHARE if base.kind == "training loss" else SHARE))
+        steps = min(math.log(base.value / max(other.value, 1e-300)) / wanted, MOST)
+    return steps
 
 
 def better(base: Standing, other: Standing) -> bool:

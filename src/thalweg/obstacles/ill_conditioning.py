@@ -81,7 +81,7 @@ def _covariance(seen: Evidence) -> float:
     """
     largest = 1.0
     for key, matrix in seen.recording.moments.items():
-        if key.startswith("second"):
+        if key.startswith("second") and np.isfinite(matrix).all():
             values = np.linalg.eigvalsh(matrix)
             kept = values[values > values[-1] * 1e-12]
             if kept.size and math.isfinite(values[-1]):

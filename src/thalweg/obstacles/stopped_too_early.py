@@ -32,6 +32,7 @@ from thalweg.obstacles.suspicion import Suspicion, shown
 
 CODE = "stopped-too-early"
 FALL = 0.08
+LITTLE = 0.01  # of the first loss: what falls below that has nothing left to gain
 
 
 def judge(seen: Evidence) -> Suspicion | None:
@@ -43,7 +44,8 @@ def judge(seen: Evidence) -> Suspicion | None:
     fall = 1 - seen.final_loss / before if before > 0 else 0.0
     rates = [row["rate"] for row in seen.recording.steps if row["optimizer"] == seen.main]
     kept = rates[-1] / max(rates) if rates and max(rates) > 0 else 1.0
-    if not fall > FALL or kept < 0.3:
+    left = seen.final_loss / seen.initial_loss if seen.initial_loss > 0 else 1.0
+    if not fall > FALL or kept < 0.3 or left < LITTLE:
         return None
     return Suspicion(
         CODE,

@@ -40,7 +40,9 @@ CODE = "unscaled-inputs"
 def judge(seen: Evidence) -> Suspicion | None:
     """Suspected from a spread of 5, an offset of 3 deviations or an overall scale off by 4."""
     moments = seen.recording.moments
-    entrances = [at for at in range(len(moments)) if f"mean{at}" in moments]
+    known = [at for at in range(len(moments)) if f"mean{at}" in moments]
+    # a state that starts at zero enters too, and is no data
+    entrances = [at for at in known if moments[f"mean{at}"].any() or moments[f"std{at}"].any()]
     if not entrances:
         return None
     spread = max(_spread(moments[f"std{at}"]) for at in entrances)
