@@ -73,7 +73,9 @@ def judge(seen: Evidence) -> Suspicion | None:
 def _depth(seen: Evidence) -> float:
     found = []
     for sample in seen.samples[:EARLY]:
-        each = [seen.gradient_of(one, sample) for one in seen.layers(sample)]
+        # of an embedding only the rows at hand have a gradient: its norm says nothing about depth
+        dense = [one for one in seen.layers(sample) if not one["kind"].startswith("embedding")]
+        each = [seen.gradient_of(one, sample) for one in dense]
         own = [one for one in each if one is not None]
         if len(own) >= 3 and max(own) > 0:
             found.append(math.log(max(own[0] / max(own), 1e-30)))
