@@ -142,6 +142,39 @@ def test_moments_gathered_on_the_way_are_those_of_the_data(kind):
     equal(under, run(training(model, data, given=given)), 1e-9)
 
 
+@pytest.mark.parametrize("inner", [network, Checkpointed])
+def test_what_a_checkpoint_repeats_is_gathered_once(inner):
+    def minibatches():
+        x, y = normal(60, 4)(), torch.randint(3, (60,))
+        model = inner().double()
+        optimizer = SGD(model.parameters(), lr=0.05)
+        for rows in torch.arange(60).split(12):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x[rows]), y[rows]).backward()
+            optimizer.step()
+        return model.parameters()
+
+    under = run(minibatches, [InputStandardization()])
+    seen = {}
+
+    def given(model, x):
+        seen["all"] = torch.cat([seen["all"], x]) if "all" in seen else x
+        mean, std = seen["all"].mean(0), seen["all"].std(0, correction=0)
+        return model((x - mean) / std)
+
+    def edited():
+        x, y = normal(60, 4)(), torch.randint(3, (60,))
+        model = network()
+        optimizer = SGD(model.parameters(), lr=0.05)
+        for rows in torch.arange(60).split(12):
+            optimizer.zero_grad()
+            F.cross_entropy(given(model, x[rows]), y[rows]).backward()
+            optimizer.step()
+        return model.parameters()
+
+    equal(under, run(edited), 1e-7)
+
+
 @pytest.mark.parametrize("kind", [k for k in DATA if k not in ("images", "signals")])
 def test_whitening_multiplies_what_enters(kind):
     model, data, _ = DATA[kind]
@@ -365,6 +398,20 @@ def test_activations_are_swapped_at_their_positions(to, loss_of):
     last = script(make=deep(nn.Sigmoid, nn.Softsign, act), loss_of=loss_of)
     equal(run(original, [ActivationSwap(to, [2], 3)]), run(last))
     different(run(original), run(last))
+
+
+def test_images_are_normalized_over_channels_and_space():
+    class Normed(nn.Sequential):
+        def forward(self, x):
+            return self[3](self[2](self[1](F.layer_norm(self[0](x), (4, 2, 2)))))
+
+    def make():
+        return Normed(*images())
+
+    data = DATA["images"][1]
+    under = run(training(images, data), [Normalization([0], 2)])
+    equal(under, run(training(make, data)))
+    different(run(training(images, data)), under)
 
 
 def test_layers_are_normalized_at_their_positions():

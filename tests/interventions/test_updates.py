@@ -434,31 +434,39 @@ def test_trained_parameters_of_bare_tensors():
     equal(run(training(False), [TrainedParameters()]), run(training(True)))
 
 
+def half(kind, masters):
+    """Training in bfloat16; with master weights if a person wrote them."""
+
+    def training():
+        x, y = table()
+        model = network().bfloat16()
+        own = [p.detach().float().requires_grad_() for p in model.parameters()]
+        optimizer = kind(own if masters else model.parameters(), lr=1e-3)
+        for _ in range(8):
+            model.zero_grad()
+            F.cross_entropy(model(x.bfloat16()), y).backward()
+            if masters:
+                for copy, p in zip(own, model.parameters(), strict=True):
+                    copy.grad = p.grad.float()
+            optimizer.step()
+            if masters:
+                with torch.no_grad():
+                    for copy, p in zip(own, model.parameters(), strict=True):
+                        p.copy_(copy)
+        return model.parameters()
+
+    return training
+
+
 @pytest.mark.parametrize("kind", [SGD, Adam])
 def test_master_weights_are_float32_copies(kind):
-    def training(masters):
-        def inner():
-            x, y = table()
-            model = network().bfloat16()
-            own = [p.detach().float().requires_grad_() for p in model.parameters()]
-            optimizer = kind(own if masters else model.parameters(), lr=1e-3)
-            for _ in range(8):
-                model.zero_grad()
-                F.cross_entropy(model(x.bfloat16()), y).backward()
-                if masters:
-                    for copy, p in zip(own, model.parameters(), strict=True):
-                        copy.grad = p.grad.float()
-                optimizer.step()
-                if masters:
-                    with torch.no_grad():
-                        for copy, p in zip(own, model.parameters(), strict=True):
-                            p.copy_(copy)
-            return model.parameters()
+    equal(run(half(kind, False), [MasterWeights()]), run(half(kind, True)))
+    different(run(half(kind, False)), run(half(kind, True)))
 
-        return inner
 
-    equal(run(training(False), [MasterWeights()]), run(training(True)))
-    different(run(training(False)), run(training(True)))
+def test_another_optimizer_updates_the_master_weights():
+    interventions = [MasterWeights(), OptimizerSwap("adam", 1e-3)]
+    equal(run(half(SGD, False), interventions), run(half(swap, True)), 1e-6)
 
 
 def test_gradient_scaling_is_taken_out_before_clipping():

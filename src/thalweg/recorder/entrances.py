@@ -106,7 +106,7 @@ class Sums:
 
     def add(self, table: torch.Tensor, together: bool) -> None:
         """Count in the rows of (observations, features), with their products if ``together``."""
-        if self.rows >= MOMENT_ROWS or (self.rows and self.total.shape != table.shape[1:]):
+        if self.rows and self.total.shape != table.shape[1:]:
             return
         self.rows += len(table)
         self.total = self.total + table.sum(0)
