@@ -144,6 +144,14 @@ WRONG = {
     "longer": ({"kind": "longer-training", "factor": 1}, "give 2 or more"),
     "no setting": ({"kind": "optimizer-setting"}, "name at least one setting"),
     "entrance": ({"kind": "input-standardization", "entrances": [{"mean": 0.0}]}, "entrance 0"),
+    "entrance's deviation": (
+        {"kind": "input-standardization", "entrances": [{"mean": [0.0], "std": [0.0]}]},
+        "entrance 0: give mean and std, positive",
+    ),
+    "entrance's matrix": (
+        {"kind": "input-standardization", "entrances": [{"whitening": [[1.0, 2.0]]}]},
+        "a square matrix",
+    ),
     "type": ({"kind": "clipping", "norm": "much"}, "clipping"),
 }  # fmt: skip
 

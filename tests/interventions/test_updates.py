@@ -469,6 +469,22 @@ def test_another_optimizer_updates_the_master_weights():
     equal(run(half(SGD, False), interventions), run(half(swap, True)), 1e-6)
 
 
+def test_a_loss_differentiated_twice_is_turned_each_time():
+    def training(sign):
+        def inner():
+            w = torch.tensor([1.0, 2.0], requires_grad=True)
+            optimizer = SGD([w], lr=0.1)
+            loss = sign * w.square().sum()
+            loss.backward(retain_graph=True)
+            loss.backward()
+            optimizer.step()
+            return [w]
+
+        return inner
+
+    equal(run(training(1.0), [OtherSign()]), run(training(-1.0)))
+
+
 def test_gradient_scaling_is_taken_out_before_clipping():
     def training(edited):
         def inner():

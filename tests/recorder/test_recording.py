@@ -355,6 +355,12 @@ def test_a_probe_that_fails_is_noted_and_breaks_nothing(tmp_path):
     assert recording.summary["trouble"] == ["broken: ZeroDivisionError: no"] * 2
 
 
+def test_probes_are_left_out_where_a_step_cannot_be_replayed(tmp_path):
+    _, recording = recorded(PROGRAMS["custom_function"], tmp_path, [lambda step: {"seen": True}])
+    assert [row["probes"] for row in recording.samples] == [{}] * 5
+    assert all("no visible call" in row["flaw"] for row in recording.samples)
+
+
 def test_a_probe_sees_the_update(tmp_path):
     found = []
 

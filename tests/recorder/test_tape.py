@@ -296,6 +296,20 @@ def test_a_sum_in_place_leaves_the_programs_own_sum_alone():
     assert kept["total"].item() == before
 
 
+def test_a_mask_changed_in_place_is_the_programs_own():
+    x = torch.tensor([1.0, -1.0, 1.0])
+    kept = {}
+
+    def loss_of(w):
+        kept["mask"] = mask = x > 0
+        mask &= w > 0
+        return (w * mask).sum()
+
+    tape = taped(torch.tensor([1.0, 1.0, -1.0], requires_grad=True), loss_of)
+    assert tape.loss([torch.tensor([1.0, 1.0, 5.0])]).item() == 6.0
+    assert kept["mask"].tolist() == [True, False, False]
+
+
 def test_an_embedding_with_a_largest_norm_is_not_shrunk_twice():
     words = nn.Embedding(5, 3, max_norm=0.5)
     tape = taped(words, lambda words: words(torch.tensor([0, 1, 4])).sum())

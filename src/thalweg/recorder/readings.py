@@ -126,7 +126,7 @@ class Readings(Listener):
         """Pass the descent on, and note what is read."""
         leaving = call.name in LEAVING or not torch.is_grad_enabled()
         if call.name == "grad_of" or not (leaving or self._origins):
-            return
+            return  # gradients are nobody's outputs, and there are many
         given = _tensors((*call.args, *call.kwargs.values()))
         found = [o for one in given if (o := self._origin(one)) is not None]
         if not found:
@@ -162,7 +162,6 @@ class Readings(Listener):
         source = call.args[0]
         if isinstance(source, torch.Tensor) and source.numel() == 1 and not source.is_complex():
             self._note(origin.kind, origin, float(source.detach()), origin.among or 1)
-            self._drop(id(source))  # formatting reads the same number twice
 
     def _note(self, kind: str, origin: Origin, total: float, count: int) -> None:
         if origin.kind == "weights" or len(self.readings) >= self._limit_of(origin):

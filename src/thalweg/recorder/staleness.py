@@ -63,7 +63,7 @@ class Staleness:
         for optimizer in optimizers:
             pairs = self._used.get(id(optimizer))
             if pairs:
-                self._used[id(optimizer)] = [pair for pair in pairs if _still_there(*pair)]
+                self._used[id(optimizer)] = [pair for pair in pairs if _nonzero(pair[0].grad)]
 
     def stepped(self, optimizer: Any) -> bool:
         """An update was made: whether it used gradients of an earlier one."""
@@ -85,20 +85,16 @@ class Unused:
     """
 
     def __init__(self) -> None:
-        self._came: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._came: list[torch.Tensor] = []
 
     def remember(self, optimizers: Sequence[Any]) -> None:
         """A backward pass has ended."""
-        there = [[(p, p.grad) for p in trained_by([o]) if p.grad is not None] for o in optimizers]
-        self._came = [pair for own in there for pair in own[:LOOKED_AT]]
+        there = [[p for p in trained_by([o]) if p.grad is not None] for o in optimizers]
+        self._came = [p for own in there for p in own[:LOOKED_AT]]
 
     def dropped(self) -> bool:
         """Whether all that had come is gone."""
-        return bool(self._came) and not any(_still_there(*pair) for pair in self._came)
-
-
-def _still_there(param: torch.Tensor, gradient: torch.Tensor) -> bool:
-    return param.grad is gradient and _nonzero(gradient)
+        return bool(self._came) and not any(_nonzero(p.grad) for p in self._came)
 
 
 def _nonzero(gradient: torch.Tensor | None) -> bool:

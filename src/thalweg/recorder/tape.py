@@ -28,7 +28,9 @@ from thalweg.recorder.surroundings import Autocast, RandomState, autocast_as, au
 BUFFER_WRITERS = {"batch_norm": (1, 2), "instance_norm": (1, 2)}
 CUTS = frozenset({"detach", "detach_", "data", "item", "tolist", "numpy", "grad_of", "__float__"})
 MOST_BYTES = 4 << 30
-NOT_IN_PLACE = frozenset({"__index__", "__int__", "__invert__", "__iter__"})
+IN_PLACE = frozenset(
+    {"__setitem__", "__iand__", "__ior__", "__ixor__", "__ilshift__", "__irshift__"}
+)
 
 
 class TapeError(RuntimeError):
@@ -344,9 +346,7 @@ def _written(call: Call) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
 
 def _is_in_place(name: str) -> bool:
     """Whether a call of this name writes into its first argument: ``relu_``, ``+=``, ``x[i] =``."""
-    if name.endswith("__"):
-        return name == "__setitem__" or (name.startswith("__i") and name not in NOT_IN_PLACE)
-    return name.endswith("_")
+    return name in IN_PLACE or (name.endswith("_") and not name.endswith("__"))
 
 
 def _storage(tensor: torch.Tensor) -> int:
