@@ -128,6 +128,8 @@ def test_ctrl_c_ends_the_trials_and_reports_what_is_known(case):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a suite that runs in the background was started with Ctrl-C ignored, and hands that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_until(lambda: len(descendants(process.pid)) >= 2, 60)
     time.sleep(1)

@@ -328,9 +328,7 @@ def test_recurrent_matrices_are_orthogonal_gate_by_gate(kind, alone):
             assert torch.equal(one, old) if alone else not one.any()
     for recurrent in (after[1], after[5]):
         for gate in recurrent.split(4):
-            torch.testing.assert_close(
-                gate @ gate.T, torch.eye(4).double(), rtol=1e-12, atol=1e-12
-            )
+            torch.testing.assert_close(gate @ gate.T, torch.eye(4).double(), rtol=1e-12, atol=1e-12)
     assert torch.equal(after[0], before[0]) == alone
 
 

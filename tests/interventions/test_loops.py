@@ -55,7 +55,6 @@ def by_rows(x, labels):
     return lambda: ((x[one], labels[one]) for one in rows)
 
 
-
 def loader_of(**options):
     def batches(x, labels):
         loader = DataLoader(TensorDataset(x, labels), 16, **options)

@@ -82,7 +82,7 @@ def test_the_layout_of_memory_does_not_matter(form):
 
 
 @rule("pointwise")
-def swapping(p, g, a=slot("a"), b=slot("b", torch.ones_like), *, lr=1.0):  # noqa: B008
+def swapping(p, g, a=slot("a"), b=slot("b", torch.ones_like), *, lr=1.0):
     """Hands its inputs round: a result is another's old input."""
     return a + lr * g, b, p
 

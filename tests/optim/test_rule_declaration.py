@@ -22,7 +22,7 @@ def test_a_signature_is_the_declaration():
 
 def test_over_all_asks_for_a_function_of_all_gradients():
     @rule()
-    def normalized(p, g, *, size=over_all(lambda gs: gs[0].new_tensor(len(gs))), lr=1.0):  # noqa: B008
+    def normalized(p, g, *, size=over_all(lambda gs: gs[0].new_tensor(len(gs))), lr=1.0):
         return (p - lr * g / size,)
 
     assert list(normalized.summaries) == ["size"]
@@ -94,7 +94,7 @@ def test_a_new_name_can_be_given_a_meaning(monkeypatch):
 
 def test_slots_start_as_they_say():
     @rule()
-    def counting(p, g, n=slot("count", torch.ones_like), *, lr=1.0):  # noqa: B008
+    def counting(p, g, n=slot("count", torch.ones_like), *, lr=1.0):
         return p, n + 1
 
     assert counting.slots[0].start(torch.zeros(3)).tolist() == [1.0, 1.0, 1.0]

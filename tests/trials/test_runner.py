@@ -359,6 +359,8 @@ def caller(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": PATH, "XDG_CACHE_HOME": str(cache)},
+        # a suite that runs in the background was started with Ctrl-C ignored, and hands that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout.readline() == "running\n"

@@ -63,14 +63,12 @@ def judge(seen: Evidence) -> Suspicion | None:
 
 def _held_out(seen: Evidence) -> tuple[list[int], list[float], bool] | None:
     """Steps and smoothed values of the held-out measure with the most readings."""
-    series: dict[tuple[str, str], list[tuple[int, float]]] = {}
-    for one in seen.recording.readings:
-        if (
-            not one["training"]
-            and one["value"] is not None
-            and one["kind"] in ("accuracy", "loss", "error")
-        ):
-            series.setdefault((one["site"], one["kind"]), []).append((one["step"], one["value"]))
+    measures = {
+        (one["site"], one["kind"])
+        for one in seen.recording.readings
+        if not one["training"] and one["kind"] in ("accuracy", "loss", "error")
+    }
+    series = {key: _finite(seen.recording.series(key)) for key in sorted(measures)}
     long = [(key, rows) for key, rows in series.items() if len(rows) >= 5]
     if not long:
         return None
@@ -78,3 +76,7 @@ def _held_out(seen: Evidence) -> tuple[list[int], list[float], bool] | None:
     values = [value for _, value in rows]
     smooth = [statistics.fmean(values[max(0, i - 1) : i + 2]) for i in range(len(values))]
     return [step for step, _ in rows], smooth, HIGHER_IS_BETTER[kind]
+
+
+def _finite(series: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    return [(step, value) for step, value in series if math.isfinite(value)]
