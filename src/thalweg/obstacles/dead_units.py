@@ -26,8 +26,9 @@ References
 from __future__ import annotations
 
 from thalweg.interventions import ActivationSwap, Initialization, LearningRate
-from thalweg.obstacles.evidence import SATURATING, Evidence, Row
+from thalweg.obstacles.evidence import Evidence, Row
 from thalweg.obstacles.suspicion import Suspicion, shown
+from thalweg.recorder.anatomy import SATURATING
 
 CODE = "dead-units"
 MANY = 0.5

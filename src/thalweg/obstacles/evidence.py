@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from thalweg.recorder import Recording
+from thalweg.recorder.anatomy import SATURATING
 
-SATURATING = ("tanh", "sigmoid", "hardtanh", "hardsigmoid", "softsign")
 Row = dict[str, Any]
 
 

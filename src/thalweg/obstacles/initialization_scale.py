@@ -29,14 +29,15 @@ import statistics
 from thalweg.interventions import Initialization
 from thalweg.obstacles.evidence import Evidence
 from thalweg.obstacles.suspicion import Suspicion, shown, told
+from thalweg.recorder.anatomy import RECURRENT
 
 CODE = "initialization-scale"
 LOW, HIGH = 0.3, 2.5
-RECURRENT = ("rnn_tanh", "rnn_relu", "lstm", "gru")  # scaled by their states, not their inputs
 
 
 def judge(seen: Evidence) -> Suspicion | None:
     """Suspected when the gains, or their product through the depth, leave the reference range."""
+    # recurrent weights are scaled by their states, not by their inputs
     plain = [one for one in seen.layers() if one["kind"] not in RECURRENT]
     gains = [one["gain"] for one in plain if one.get("gain") is not None]
     twins = [one.get("twins", 0.0) for one in seen.layers()[:-1]]

@@ -29,8 +29,9 @@ import math
 import statistics
 
 from thalweg.interventions import ActivationSwap, Initialization, LearningRate, Normalization
-from thalweg.obstacles.evidence import SATURATING, Evidence
+from thalweg.obstacles.evidence import Evidence
 from thalweg.obstacles.suspicion import Proof, Suspicion, shown, told
+from thalweg.recorder.anatomy import SATURATING
 
 CODE = "vanishing-gradient"
 FAR, NEAR = 1 / 300, 1 / 30

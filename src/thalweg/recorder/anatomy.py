@@ -30,13 +30,11 @@ SMOOTH = frozenset(
     "leaky_relu elu selu celu gelu silu mish softplus prelu rrelu logsigmoid".split()  # noqa: SIM905
 )
 ACTIVATIONS = frozenset(SATURATING) | RECTIFYING | SMOOTH
-NORMALIZING = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
 # What moves or retypes values without computing any.
 MOVES = frozenset(
     "squeeze unsqueeze view reshape flatten unflatten ravel transpose permute T mT t movedim float "  # noqa: SIM905
     "double half bfloat16 to type contiguous clone __getitem__ select narrow expand view_as".split()
 )
-PROBABILITIES = frozenset({"softmax", "log_softmax", "sigmoid", "logsigmoid"})
 
 
 def plain(name: str) -> str:
