@@ -3,6 +3,7 @@
 from itertools import product
 
 import torch
+from optim_references import REFERENCES
 
 from thalweg.optim import (
     RULES,
@@ -19,49 +20,41 @@ from thalweg.optim import (
 # that is large for the engine, and one that is cut into blocks and leaves a rest.
 SHAPES = [(3, 4), (5,), (), (0,), (1,), (2, 3, 4), (50, 50), (140_001,)]
 
-# What each hyperparameter is tried at.
+# What the hyperparameters are tried at that belong to no rule alone.
 VALUES = {
     "lr": (1e-2,),
-    "momentum": (0.0, 0.9),
-    "dampening": (0.0, 0.3),
-    "nesterov": (False, True),
-    "betas": ((0.9, 0.999), (0.6, 0.8)),
-    "eps": (1e-8, 1e-3),
-    "amsgrad": (False, True),
     "weight_decay": (0.0, 0.1),
     "decoupled_weight_decay": (False, True),
     "maximize": (False, True),
     "max_norm": (None, 0.5),
     "clip_value": (None, 0.5),
 }
+ACTIVE = {"weight_decay": 0.1, "max_norm": 0.5, "clip_value": 0.5}
 
 WRAPPERS = (l2, decoupled, weight_decay, maximize, clip_by_global_norm, clip_by_value)
 WRAPPED = {made.name: made for made in (w(r) for w in WRAPPERS for r in RULES.values())}
 EVERY_RULE = {**RULES, **WRAPPED}
 
-# With everything switched on, so that laws and forms meet every term.
-ACTIVE = {
-    "momentum": 0.9,
-    "dampening": 0.3,
-    "amsgrad": True,
-    "weight_decay": 0.1,
-    "max_norm": 0.5,
-    "clip_value": 0.5,
-}
+
+def innermost(rule):
+    """The reference module of a rule under its wrappers: `maximize(l2(sgd))` is `sgd`'s."""
+    return REFERENCES[rule.name.rpartition("(")[2].rstrip(")")]
 
 
-def settings(names):
-    """Every combination of the hyperparameters that is allowed."""
-    for values in product(*(VALUES[name] for name in names)):
+def settings(rule, names=None):
+    """Every combination of the rule's hyperparameters, or of those named, that is allowed."""
+    module, names = innermost(rule), names or rule.hyperparameters
+    tried = {**VALUES, **module.VALUES}
+    for values in product(*(tried[name] for name in names)):
         chosen = dict(zip(names, values, strict=True))
-        without_momentum = not chosen.get("momentum", 1) or chosen.get("dampening", 0)
-        if not (chosen.get("nesterov") and without_momentum):
+        if getattr(module, "allowed", lambda hyper: True)(rule.settings(**chosen)):
             yield chosen
 
 
 def active(rule):
-    """The rule's hyperparameters with every term switched on."""
-    return rule.settings(**{k: v for k, v in ACTIVE.items() if k in rule.hyperparameters})
+    """The rule's hyperparameters with every term switched on, so that laws meet all of them."""
+    on = {**ACTIVE, **innermost(rule).ACTIVE}
+    return rule.settings(**{k: v for k, v in on.items() if k in rule.hyperparameters})
 
 
 def gradients(shapes, steps, seed=0, dtype=torch.float64):

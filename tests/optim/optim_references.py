@@ -1,40 +1,18 @@
-"""Each rule once more, from its paper, on one coordinate at a time, in Python's own floats."""
+"""Each rule once more, derived from its paper, in `references/`: one file per rule.
 
-import math
+A reference is a module with
 
-REFERENCES = {}
+    reference(p, grads, **hyper)   the parameter after a step along each gradient; for a rule with
+                                   the fact "pointwise", of one coordinate in Python's own floats,
+                                   otherwise of whole float64 tensors (or of lists of them, for a
+                                   rule that sees all parameters together: ALL = True)
+    VALUES    what each hyperparameter is tried at, beside its learning rate
+    ACTIVE    settings that switch every term on, for laws and forms
+    allowed   optional: which combinations of VALUES may be
+"""
 
+from importlib import import_module
+from pathlib import Path
 
-def reference(name):
-    def keep(function):
-        REFERENCES[name] = function
-        return function
-
-    return keep
-
-
-@reference("sgd")
-def gradient_descent(p, grads, *, lr, momentum, dampening, nesterov):
-    """As a closed sum instead of a recursion: b_t = mu^(t-1) g_1 + (1 - tau) sum mu^(t-i) g_i."""
-    for t in range(1, len(grads) + 1):
-        weights = [
-            momentum ** (t - i) * (1 if i == 1 or not momentum else 1 - dampening)
-            for i in range(1, t + 1)
-        ]
-        b = math.fsum(w * g for w, g in zip(weights, grads, strict=False))
-        p -= lr * (grads[t - 1] + momentum * b if nesterov else b)
-    return p
-
-
-@reference("adam")
-def adam(p, grads, *, lr, betas, eps, amsgrad):
-    """Kingma & Ba, algorithm 1, with the averages as the weighted sums of their equation 3."""
-    b1, b2 = betas
-    largest = 0.0
-    for t in range(1, len(grads) + 1):
-        m = (1 - b1) * math.fsum(b1 ** (t - i) * grads[i - 1] for i in range(1, t + 1))
-        v = (1 - b2) * math.fsum(b2 ** (t - i) * grads[i - 1] ** 2 for i in range(1, t + 1))
-        largest = max(largest, v)
-        m_hat, v_hat = m / (1 - b1**t), (largest if amsgrad else v) / (1 - b2**t)
-        p -= lr * m_hat / (math.sqrt(v_hat) + eps)
-    return p
+NAMES = sorted(path.stem for path in (Path(__file__).parent / "references").glob("*.py"))
+REFERENCES = {name: import_module(f"references.{name}") for name in NAMES}

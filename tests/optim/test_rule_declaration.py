@@ -22,7 +22,7 @@ def test_a_signature_is_the_declaration():
 
 def test_over_all_asks_for_a_function_of_all_gradients():
     @rule()
-    def normalized(p, g, *, size=over_all(lambda gs: gs[0].new_tensor(len(gs))), lr=1.0):
+    def normalized(p, g, *, size=over_all(lambda g: g[0].new_tensor(len(g))), lr=1.0):
         return (p - lr * g / size,)
 
     assert list(normalized.summaries) == ["size"]

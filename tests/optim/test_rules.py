@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from optim_cases import EVERY_RULE, active, after, gradients, settings
+from optim_cases import EVERY_RULE, active, after, gradients, settings, stepped
 from optim_laws import LAWS
 from optim_references import REFERENCES
 from torch.testing import assert_close
@@ -25,14 +25,52 @@ def test_every_rule_has_a_reference_and_every_fact_a_law():
 
 @pytest.mark.parametrize("name", RULES)
 def test_rules_match_their_references(name):
-    rule, (p, grads) = RULES[name], case()
-    for hyper in settings(rule.hyperparameters):
-        expected = [
-            REFERENCES[name](float(p[i]), [float(g[i]) for g in grads], **hyper)
-            for i in range(len(p))
-        ]
-        expected = torch.tensor(expected, dtype=torch.float64)
-        assert_close(after(rule, p, grads, **hyper), expected, rtol=1e-11, atol=1e-13)
+    for hyper in settings(RULES[name]):
+        assert_close(*CHECKS[kind(name)](name, hyper), rtol=1e-10, atol=1e-12)
+
+
+def kind(name):
+    if getattr(REFERENCES[name], "ALL", False):
+        return "all together"
+    return "coordinate" if "pointwise" in RULES[name].facts else "tensor"
+
+
+def coordinate_by_coordinate(name, hyper, steps=200):
+    p, grads = case(steps=steps)
+    reference = REFERENCES[name].reference
+    expected = [
+        reference(float(x), g.tolist(), **hyper) for x, g in zip(p, columns(grads), strict=True)
+    ]
+    return after(RULES[name], p, grads, **hyper), torch.tensor(expected, dtype=torch.float64)
+
+
+def columns(grads):
+    return torch.stack(grads).T
+
+
+def tensor_by_tensor(name, hyper, steps=200):
+    shapes = getattr(REFERENCES[name], "SHAPES", SHAPES)
+    starts, grads = gradients(shapes, 1, seed=5)[0], gradients(shapes, steps)
+    reference = REFERENCES[name].reference
+    expected = [reference(p, [gs[i] for gs in grads], **hyper) for i, p in enumerate(starts)]
+    return stepped(RULES[name], starts, grads, **hyper)[0], expected
+
+
+def all_together(name, hyper, steps=200):
+    shapes = getattr(REFERENCES[name], "SHAPES", SHAPES)
+    starts, grads = gradients(shapes, 1, seed=5)[0], gradients(shapes, steps)
+    return (
+        stepped(RULES[name], starts, grads, **hyper)[0],
+        REFERENCES[name].reference(starts, grads, **hyper),
+    )
+
+
+CHECKS = {
+    "coordinate": coordinate_by_coordinate,
+    "tensor": tensor_by_tensor,
+    "all together": all_together,
+}
+SHAPES = [(4, 3), (5,), (), (2, 3, 2)]
 
 
 @every_rule
@@ -51,8 +89,11 @@ def test_formulas_are_pure(rule):
     hyper = active(rule)
     p, grads = case(steps=2)
     state = [torch.rand(p.shape, dtype=p.dtype) for _ in rule.slots]
-    known = {name: over(grads) for name, over in rule.summaries.items()}
-    known |= {"t": 3.0} if rule.counts_steps else {}
+    count = {"t": 3.0} if rule.counts_steps else {}
+    columns = {s.argument: [x] for s, x in zip(rule.slots, state, strict=True)}
+    columns |= {"p": [p], "g": [grads[0]]}
+    known = {n: over.of({**hyper, **count, **columns}) for n, over in rule.summaries.items()}
+    known |= count
     before = [x.clone() for x in (p, grads[0], *state)]
     first = rule(p, grads[0], *state, **hyper, **known)
     second = rule(p, grads[0], *state, **hyper, **known)

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 import torch
-from optim_cases import SHAPES, VALUES, gradients, settings
+from optim_cases import SHAPES, VALUES, gradients, innermost, settings
 from torch.testing import assert_close
 
 from thalweg.optim import OPTIMIZERS
@@ -50,7 +50,7 @@ def test_every_optimizer_that_pytorch_has_is_compared():
 def test_every_combination_has_pytorchs_bits(name, dtype):
     ours, theirs = PAIRS[name]
     grads = gradients(SMALL, 4, dtype=dtype)
-    for hyper in settings(HYPER[name]):
+    for hyper in settings(ours.rule, HYPER[name]):
         one, other = (
             ours(parameters(dtype=dtype), **hyper),
             theirs(parameters(dtype=dtype), **hyper),
@@ -150,7 +150,8 @@ def test_state_dicts_have_pytorchs_keys(name):
 def test_defaults_and_the_order_of_arguments_are_pytorchs(name):
     ours, theirs = PAIRS[name]
     assert ours(parameters()).defaults == theirs(parameters()).defaults
-    placed = [0.0 if key == "dampening" else VALUES[key][-1] for key in ours.order]
+    tried = {**VALUES, **innermost(ours.rule).VALUES, "dampening": (0.0,)}
+    placed = [tried[key][-1] for key in ours.order]
     assert ours(parameters(), *placed).defaults == theirs(parameters(), *placed).defaults
 
 

@@ -6,8 +6,9 @@
                processor's cache; a large parameter is cut, small ones are joined
     compiled   pointwise rules: one pass over the memory, compiled at the first step
     auto       what makes the whole run shortest: on a CPU `blocks`, and `compiled` once the run has
-               been long enough for the compilation to pay; elsewhere, and for rules that are not
-               pointwise, `together` or `each`
+               been long enough for the compilation to pay; elsewhere `together`
+
+A rule that is not pointwise has the form `each` alone, on tensors in their own shapes.
 
 On a CPU, in float32 and float64, all but `compiled` give PyTorch's own bits wherever PyTorch has
 the rule. Only the engine writes into tensors; formulas are pure, and `p.grad` is only read.
@@ -16,7 +17,7 @@ the rule. Only the engine writes into tensors; formulas are pure, and `p.grad` i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from thalweg.optim.forms.compiled import compiled
 from thalweg.optim.forms.joined import joined
 from thalweg.optim.forms.lanes import Lane, Lanes
 from thalweg.optim.forms.program import Program
+from thalweg.optim.forms.scalars import Bound
 from thalweg.optim.forms.whole import each, together
 from thalweg.optim.hyperparameters import nearest
 from thalweg.optim.rule import Rule
@@ -41,6 +43,9 @@ COMPILE_PAYS = 8e9
 FEW = 6
 # Half-precision kernels round differently at the end of a vector, so where it ends must not change.
 CUTTABLE = (torch.float32, torch.float64)
+
+
+Pair = tuple[Lane, dict[str, Any]]  # a lane with its hyperparameters
 
 
 class Engine:
@@ -58,15 +63,16 @@ class Engine:
     def __init__(self, rule: Rule, form: str = "auto", name: str | None = None) -> None:
         self.rule, self.form, self.name = rule, form, name or rule.name
         self.groups: list[Lanes] = []
+        self.offsets = any("offset" in s.asks for s in rule.slots)
         self.elements_seen = 0
         self.may_compile = True
         if form not in FORMS:
             raise ValueError(f"{self.name}(form={form!r}): no such form. {nearest(form, FORMS)}")
-        if form in ("blocks", "compiled") and "pointwise" not in rule.facts:
+        if form not in ("auto", "each") and "pointwise" not in rule.facts:
             raise ValueError(
-                f"{self.name}(form={form!r}): {rule.name} is not declared pointwise, so it cannot "
-                "run on flattened parameters. Use form='together', or add the fact 'pointwise' to "
-                "the rule if it holds."
+                f"{self.name}(form={form!r}): {rule.name} is not declared pointwise, so it needs "
+                "one whole tensor at a time. Use form='auto', or add the fact 'pointwise' to the "
+                "rule if it holds."
             )
 
     def step(self, groups: Sequence[Mapping[str, Any]], state: Any) -> None:
@@ -79,48 +85,71 @@ class Engine:
         Raises:
             RuntimeError: a gradient is sparse.
         """
-        active = [[p for p in group["params"] if p.grad is not None] for group in groups]
-        gradients = [self._dense(p.grad) for params in active for p in params]
-        summaries = (
-            {name: over(gradients) for name, over in self.rule.summaries.items()}
-            if gradients
-            else {}
-        )
-        while len(self.groups) < len(groups):
-            self.groups.append(Lanes(self.rule.slots, self.rule.counts_steps))
-        for group, params, lanes in zip(groups, active, self.groups, strict=False):
-            hyper = {name: _scalar(group[name]) for name in self.rule.hyperparameters}
-            for lane in lanes.at_step(params, state, group):
-                count = {} if lane.t is None else {"t": lane.t}
-                self._advance(lane, {**hyper, **summaries, **count})
+        pairs = [
+            (lane, {name: _scalar(group[name]) for name in self.rule.hyperparameters})
+            for group, lanes in zip(groups, self._lanes(groups, state), strict=True)
+            for lane in lanes
+        ]
+        for lane, hyper in pairs:
+            if lane.t is not None:
+                hyper["t"] = lane.t
+        summaries = self._summaries(pairs, state) if self.rule.summaries and pairs else {}
+        for lane, hyper in pairs:
+            self._advance(lane, {**hyper, **summaries})
 
-    def _dense(self, gradient: Tensor) -> Tensor:
-        if gradient.layout is not torch.strided:
+    def _lanes(self, groups: Sequence[Mapping[str, Any]], state: Any) -> Iterator[list[Lane]]:
+        offset = 0
+        for index, group in enumerate(groups):
+            if index == len(self.groups):
+                pointwise = "pointwise" in self.rule.facts
+                slots, counts = self.rule.slots, self.rule.counts_steps
+                self.groups.append(Lanes(slots, counts, pointwise, self.name))
+            params = [p for p in group["params"] if p.grad is not None]
+            self._refuse_sparse(params)
+            yield self.groups[index].at_step(params, state, group, offset)
+            offset += sum(p.numel() for p in group["params"]) if self.offsets else 0
+
+    def _summaries(self, pairs: Sequence[Pair], state: Any) -> dict[str, Any]:
+        """The numbers that the rule wants of all parameters together."""
+        params = [p for lane, _ in pairs for p in lane.params]
+        columns = {"p": [p.detach() for p in params], "g": [p.grad for p in params]}
+        for s in self.rule.slots:
+            columns[s.argument] = [state[p].get(s.name) for p in params]
+        known = {**pairs[0][1], **columns}
+        return {name: over.of(known) for name, over in self.rule.summaries.items()}
+
+    def _refuse_sparse(self, params: Sequence[Tensor]) -> None:
+        if any(p.grad is not None and p.grad.layout is not torch.strided for p in params):
             raise RuntimeError(
                 f"{self.name} does not support sparse gradients. Use sparse=False in the layer "
                 "that makes them, or torch.optim.SparseAdam for its parameters."
             )
-        return gradient
 
     def _advance(self, lane: Lane, hyper: dict[str, Any]) -> None:
+        bound = Bound(self.rule.formula, lane.scalars) if lane.scalars else None
+        formula = bound or self.rule.formula
         form = self._choose(lane)
         if form == "each":
-            each(self.rule.formula, lane, hyper)
+            each(formula, lane, hyper)
         elif form == "together":
-            together(self.rule.formula, lane, hyper)
+            together(formula, lane, hyper)
         elif form == "blocks":
-            joined(self.rule.formula, lane, hyper, in_blocks)
+            joined(formula, lane, hyper, in_blocks)
         elif self.form == "compiled":
-            joined(self.rule.formula, lane, hyper, compiled)
+            joined(formula, lane, hyper, compiled)
         else:
-            joined(self.rule.formula, lane, hyper, self._compiled_if_possible)
+            joined(formula, lane, hyper, self._compiled_if_possible)
+        for index, value in bound.results.items() if bound else ():
+            lane.put(index, self.rule.slots[index].name, value)
         lane.gradients = []  # so that clearing p.grad frees its memory
 
     def _choose(self, lane: Lane) -> str:
         if self.form in ("each", "together"):
             return self.form
         on_cpu = lane.params[0].device.type == "cpu"
-        if lane.layout == "any" or "pointwise" not in self.rule.facts:
+        if "pointwise" not in self.rule.facts:
+            return "each"
+        if lane.layout == "any":
             return "each" if on_cpu else "together"
         if self.form == "auto" and not on_cpu:
             return "together"

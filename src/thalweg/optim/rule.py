@@ -8,9 +8,10 @@
 The signature is the declaration. After the parameter `p` and its gradient `g` come the state
 slots, each with the name that it has in `state_dict`; after the star come the hyperparameters
 with their defaults. The keyword `t` asks for the parameter's own count of steps, from 1. A
-default `over_all(function)` asks for a number computed from the gradients of all parameters.
+default `over_all(function)` asks for numbers computed from all parameters together.
 The body returns the new parameter and the new state in the signature's order. It is pure: no
-in-place arithmetic, no look at device, dtype or shape; `torch` functions and operators only.
+in-place arithmetic, no look at device or dtype; `torch` functions and operators only. A rule that
+is not pointwise is given each tensor in its own shape, and may look at it.
 
 `rule` reads all this once, when the module is imported; nothing else here is magic.
 """
@@ -32,8 +33,8 @@ from thalweg.optim.hyperparameters import GLOSSARY, nearest
 FACTS = ("pointwise", "odd", "loss-scale-invariant", "rotation-equivariant")
 
 Formula = Callable[..., Any]
-Start = Callable[[Tensor], Tensor]
-Summary = Callable[[list[Tensor]], Tensor]
+Start = Callable[..., Tensor | None]
+Summary = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -43,34 +44,67 @@ class Slot:
     name: str
     start: Start | None  # None: the formula is given None at first and says what to keep
     when: str | None  # kept only while this hyperparameter is not zero or false
+    scalar: bool  # 0-d, on the CPU, the same for parameters that share a call
+    argument: str = ""  # what the formula calls it
+    asks: tuple[str, ...] = ()  # the hyperparameters that `start` wants
 
     def is_open(self, hyper: Mapping[str, Any]) -> bool:
         """Whether the rule keeps this slot under these hyperparameters."""
         return self.when is None or bool(hyper[self.when])
 
+    def begin(self, p: Tensor, known: Mapping[str, Any]) -> Tensor | None:
+        """The first value for a parameter; None where this parameter has no such state."""
+        if self.start is None:
+            return torch.empty_like(p)
+        return self.start(p, **{name: known[name] for name in self.asks})
 
-def slot(name: str, start: Start | None = torch.zeros_like, *, when: str | None = None) -> Any:
+
+def slot(
+    name: str,
+    start: Start | None = torch.zeros_like,
+    *,
+    when: str | None = None,
+    scalar: bool = False,
+) -> Any:
     """Declare a state slot, as the default of a rule's positional argument.
 
     Args:
         name: its key in `state_dict`; PyTorch's where PyTorch has the optimizer.
-        start: makes the first value from the parameter, in the parameter's shape; with None the
-            formula receives None at the first step.
+        start: makes the first value from the parameter, and from hyperparameters that it names
+            after a star: `lambda p, *, lr: full_like(p, lr)`. It may also ask for `offset`, the
+            number of coordinates that the optimizer has before this parameter. For a pointwise
+            rule the value has the parameter's shape; for others any shape, or None for a parameter
+            that has no such state. With None as `start`, the formula receives None at the first
+            step and its result is kept.
         when: the hyperparameter without which the slot is not kept.
+        scalar: the value is one number, a 0-d tensor on the CPU; the formula receives it as such
+            and may take its `float`.
     """
-    return Slot(name, start, when)
+    return Slot(name, start, when, scalar, asks=_named_after_star(start))
 
 
 @dataclass(frozen=True)
 class OverAll:
-    """Marks a keyword that the engine fills with a function of all gradients."""
+    """Marks a keyword that the engine fills with a function of all parameters."""
 
     summary: Summary
+    asks: tuple[str, ...]
+
+    def of(self, known: Mapping[str, Any]) -> Any:
+        """The function's value, its arguments taken by their names."""
+        return self.summary(**{name: known[name] for name in self.asks})
 
 
 def over_all(summary: Summary) -> Any:
-    """Declare a number computed from the list of all gradients, as a keyword's default."""
-    return OverAll(summary)
+    """Declare numbers computed from all parameters together, as a keyword's default.
+
+    Args:
+        summary: its positional arguments are named as the formula's (`p`, `g`, or a slot) and
+            receive lists with an entry for each parameter that has a gradient; those after a
+            star are hyperparameters, or `t`, of the first of them. An entry is None where the
+            parameter has no such state. Returns 0-d tensors or numbers.
+    """
+    return OverAll(summary, tuple(inspect.signature(summary).parameters))
 
 
 @dataclass(frozen=True)
@@ -87,7 +121,7 @@ class Rule:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     facts: frozenset[str] = frozenset()
     counts_steps: bool = False
-    summaries: Mapping[str, Summary] = field(default_factory=dict)
+    summaries: Mapping[str, OverAll] = field(default_factory=dict)
     check: Callable[[Mapping[str, Any]], None] | None = None
     doc: str = ""
 
@@ -108,25 +142,51 @@ class Rule:
         return {**self.hyperparameters, **given}
 
     def wrapped(
-        self, by: str, formula: Formula, *, without: Iterable[str] = (), **new: Any
+        self,
+        by: str,
+        formula: Formula,
+        *,
+        without: Iterable[str] = (),
+        slots: Mapping[str, Slot] = MappingProxyType({}),
+        counts_steps: bool = False,
+        **new: Any,
     ) -> Rule:
-        """The same state under another formula; how a wrapper makes a rule from a rule.
+        """This rule under another formula; how a wrapper makes a rule from a rule.
 
         Args:
             by: the wrapper's name; the result is called `by(name)`.
-            formula: called as this rule's formula is, with the new hyperparameters besides.
+            formula: called as this rule's formula is, with the new state after this rule's own and
+                the new hyperparameters besides.
             without: facts that no longer hold.
+            slots: further state, by the name that summaries know it by.
+            counts_steps: whether the formula asks for `t`, even if this rule does not.
             new: further hyperparameters with their defaults, or `over_all(...)`.
+
+        Raises:
+            ValueError: state or a hyperparameter's name that the rule already has.
         """
         summaries, hyper = _split(new)
+        added = tuple(replace(s, argument=argument) for argument, s in slots.items())
+        self._refuse_twice(by, hyper, added)
         return replace(
             self,
             name=f"{by}({self.name})",
             formula=formula,
+            slots=(*self.slots, *added),
             hyperparameters=MappingProxyType({**self.hyperparameters, **_known(by, hyper)}),
             summaries={**self.summaries, **summaries},
             facts=self.facts - set(without),
+            counts_steps=self.counts_steps or counts_steps,
         )
+
+    def _refuse_twice(self, by: str, hyper: Mapping[str, Any], added: tuple[Slot, ...]) -> None:
+        twice = [s.name for s in added if s.name in {own.name for own in self.slots}]
+        twice += [name for name in hyper if name in self.hyperparameters]
+        if twice:
+            raise ValueError(
+                f"{by}({self.name}): {self.name} already has {twice[0]!r}. Wrap it once, or give "
+                "the new one a name of its own."
+            )
 
 
 def rule(
@@ -170,19 +230,25 @@ def rule(
 
 def _slots(name: str, positional: list[inspect.Parameter]) -> tuple[Slot, ...]:
     slots = tuple(p.default for p in positional[2:])
-    if [p.name for p in positional[:2]] != ["p", "g"] or not all(
-        isinstance(s, Slot) for s in slots
-    ):
+    declared = all(isinstance(s, Slot) for s in slots)
+    if [p.name for p in positional[:2]] != ["p", "g"] or not declared:
         written = ", ".join(p.name for p in positional)
         raise TypeError(
             f"{name}({written}, ...): a rule takes p, g and then its state, each with a slot(...) "
             "as default. Put hyperparameters after a star."
         )
-    return slots
+    return tuple(replace(p.default, argument=p.name) for p in positional[2:])
 
 
-def _split(named: Mapping[str, Any]) -> tuple[dict[str, Summary], dict[str, Any]]:
-    summaries = {k: v.summary for k, v in named.items() if isinstance(v, OverAll)}
+def _named_after_star(function: Callable[..., Any] | None) -> tuple[str, ...]:
+    if not inspect.isfunction(function):  # PyTorch's own take a tensor and nothing else
+        return ()
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+def _split(named: Mapping[str, Any]) -> tuple[dict[str, OverAll], dict[str, Any]]:
+    summaries = {k: v for k, v in named.items() if isinstance(v, OverAll)}
     return summaries, {k: v for k, v in named.items() if not isinstance(v, OverAll)}
 
 

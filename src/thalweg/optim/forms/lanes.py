@@ -1,16 +1,16 @@
 """Which parameters can share a call, and where their state stands.
 
-A lane holds parameters of one group that agree in device, type, step count and layout of memory,
-with their gradients and state in columns. Sorting parameters into lanes costs more than the step of
-a small network, so the lanes are kept, and each step only checks that they still hold: the same
-parameters have a gradient, and everyone's memory, state and count are as they were left.
+A lane holds parameters of one group that agree in device, type, step count, scalar state and layout
+of memory, with their gradients and state in columns. Sorting parameters into lanes costs more than
+the step of a small network, so the lanes are kept, and each step only checks that they still hold:
+the same parameters have a gradient, and everyone's memory, state and counts are as they were left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import is_
+from operator import attrgetter, is_
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ JOIN = 1 << 11
 JOINED = 1 << 16  # elements, at most, that are joined into one vector
 
 Column = list[Tensor] | None
+VERSION = attrgetter("_version")
 
 
 @dataclass
@@ -35,17 +36,19 @@ class Lane:
 
     layout: str  # "contiguous" or "dense": columns are vectors; "any": in the tensors' own shapes
     t: float | None  # the parameters' common count of steps
+    scalars: dict[int, Tensor] = field(default_factory=dict)  # their scalar state, by slot
     params: list[Tensor] = field(default_factory=list)
     gradients: list[Tensor] = field(default_factory=list)
     sources: list[Column] = field(default_factory=list)  # p and the slots, before the step
     targets: list[Column] = field(default_factory=list)  # p and the slots, after it
     owned: list[dict[str, Any]] = field(default_factory=list)  # the parameters' state
     kept: dict[str, list[Tensor]] = field(default_factory=dict)  # what stands in it, by name
+    counted: tuple[str, ...] = ()  # which of these are scalars
 
     def settled(self) -> Lane:
         """The lane with what follows from its columns, once these are complete."""
         sizes = [p.numel() for p in self.params]
-        self.pointers = self.memory()
+        self.pointers, self.versions = self.memory(), self.counts()
         self.large = [index for index, size in enumerate(sizes) if size >= JOIN]
         self.clusters = list(_clusters(sizes))
         return self
@@ -65,6 +68,10 @@ class Lane:
         """Where everything stands that the columns were made of."""
         return [x.data_ptr() for xs in (self.params, *self.kept.values()) for x in xs]
 
+    def counts(self) -> list[int]:
+        """How often each scalar of the state has been written to."""
+        return [x for name in self.counted for x in map(VERSION, self.kept[name])]
+
     def holds(self, state: Mapping[Any, Any]) -> bool:
         """Whether nothing has been moved, exchanged or recounted since the last step."""
         own = self.owned
@@ -72,7 +79,7 @@ class Lane:
             all(map(is_, own, map(state.get, self.params)))
             and all(all(map(is_, xs, [o.get(k) for o in own])) for k, xs in self.kept.items())
             and self.memory() == self.pointers
-            and all(float(step) == self.t for step in self.kept.get("step", ()))
+            and self.counts() == self.versions
             and all(_fits(self.layout, p, p.grad) for p in self.params)
         )
 
@@ -83,6 +90,14 @@ class Lane:
         if self.t is not None:
             torch._foreach_add_(self.kept["step"], 1)
             self.t = float(self.kept["step"][0])
+            self.versions = self.counts()
+
+    def put(self, index: int, name: str, value: Any) -> None:
+        """Give every parameter of the lane a new value of a scalar."""
+        value = torch.as_tensor(value, dtype=self.kept[name][0].dtype)
+        torch._foreach_copy_(self.kept[name], [value] * len(self.params))
+        self.scalars[index] = self.kept[name][0].clone()
+        self.versions = self.counts()
 
 
 class Lanes:
@@ -91,26 +106,35 @@ class Lanes:
     Args:
         slots: the rule's.
         counts_steps: whether each parameter's steps are counted.
+        pointwise: whether a parameter may stand as a vector; otherwise it keeps its shape.
+        name: what to call the optimizer in messages.
     """
 
-    def __init__(self, slots: Sequence[Slot], counts_steps: bool) -> None:
-        self.slots, self.counts_steps = slots, counts_steps
+    def __init__(
+        self, slots: Sequence[Slot], counts_steps: bool, pointwise: bool = True, name: str = ""
+    ) -> None:
+        self.slots, self.counts_steps, self.pointwise = slots, counts_steps, pointwise
+        self.name = name
         self.params: list[Tensor] = []
         self.open: list[Slot | None] = []
         self.lanes: list[Lane] = []
 
-    def at_step(self, params: list[Tensor], state: Any, group: Mapping[str, Any]) -> list[Lane]:
+    def at_step(
+        self, params: list[Tensor], state: Any, group: Mapping[str, Any], offset: int = 0
+    ) -> list[Lane]:
         """The lanes for one more step, with its gradients and the count advanced.
 
         Args:
             params: the group's parameters that have a gradient.
             state: the optimizer's; started where it is missing.
-            group: with the rule's hyperparameters.
+            group: with the rule's hyperparameters, and all its parameters.
+            offset: how many coordinates the groups before this one have.
         """
         open_slots = [s if s.is_open(group) else None for s in self.slots]
         if not self._hold(params, open_slots, state):
             self.params, self.open = params, open_slots
-            self.lanes = list(self._sort(state, group))
+            self._start(state, group, offset)
+            self.lanes = list(self._sort(state))
         for lane in self.lanes:
             lane.renew()
         return self.lanes
@@ -123,32 +147,63 @@ class Lanes:
             and all(lane.ready and lane.holds(state) for lane in self.lanes)
         )
 
-    def _sort(self, state: Any, group: Mapping[str, Any]) -> Iterator[Lane]:
-        names = [s.name for s in self.open if s] + ["step"] * self.counts_steps
+    def _start(self, state: Any, group: Mapping[str, Any], offset: int) -> None:
+        """Give a first value to all state that is missing."""
+        self.fresh: set[tuple[Tensor, str]] = set()
+        starting = {id(p) for p in self.params}
+        for p in group["params"]:
+            if id(p) in starting:
+                self._start_one(p, state, {**group, "offset": offset})
+            offset += p.numel()
+
+    def _start_one(self, p: Tensor, state: Any, known: Mapping[str, Any]) -> None:
+        if not self.pointwise and p.is_complex():
+            raise RuntimeError(
+                f"{self.name} does not support complex parameters: its step is not made for each "
+                "coordinate alone. Keep the parameter as pairs of reals (torch.view_as_real), or "
+                "give it to a pointwise optimizer such as Adam."
+            )
+        if self.counts_steps and "step" not in state[p]:
+            state[p]["step"] = _first_count(p, known)
+        for s in self.open:
+            if s and s.name not in state[p]:
+                value = s.begin(p.detach(), known)
+                if value is not None:
+                    state[p][s.name] = value
+                    if s.start is None:
+                        self.fresh.add((p, s.name))
+
+    def _sort(self, state: Any) -> Iterator[Lane]:
         lanes: dict[Any, Lane] = {}
+        counted = tuple(s.name for s in self.open if s and s.scalar)
+        counted += ("step",) * self.counts_steps
         for p in self.params:
-            own = state[p] if names else {}
-            if self.counts_steps and "step" not in own:
-                own["step"] = _first_count(p, group)
+            own = state[p] if counted or any(self.open) else {}
             sources, targets = self._place(p, own)
             everything = [x for x in (*sources, *targets, _real(p.grad)) if x is not None]
-            layout, t = _layout(everything), float(own["step"]) if self.counts_steps else None
-            key = (p.device, p.dtype, layout, t, *(x is None for x in sources))
-            lane = lanes.setdefault(key, Lane(layout, t))
-            _append(lane, p, own if names else None, names, sources, targets)
+            layout = _layout(everything) if self.pointwise else "any"
+            numbers = tuple(float(own[name]) for name in counted)
+            there = tuple((x is None, y is None) for x, y in zip(sources, targets, strict=True))
+            lane = lanes.get(key := (p.device, p.dtype, layout, numbers, there))
+            if lane is None:
+                t = float(own["step"]) if self.counts_steps else None
+                lane = lanes[key] = Lane(layout, t, self._scalars(own), counted=counted)
+            names = [s.name for s in self.open if s and s.name in own]
+            _append(lane, p, own, names + ["step"] * self.counts_steps, sources, targets)
         return map(Lane.settled, lanes.values())
+
+    def _scalars(self, own: Mapping[str, Any]) -> dict[int, Tensor]:
+        return {i: own[s.name].clone() for i, s in enumerate(self.open) if s and s.scalar}
 
     def _place(
         self, p: Tensor, own: dict[str, Any]
     ) -> tuple[list[Tensor | None], list[Tensor | None]]:
-        """Where p and its state are read and written; state that is missing is started."""
+        """Where p and its tensors of state are read and written."""
         sources, targets = [_real(p.detach())], [_real(p.detach())]
         for s in self.open:
-            fresh = s is not None and s.name not in own
-            if s is not None and fresh:
-                own[s.name] = (s.start or torch.empty_like)(p.detach())
-            sources.append(_real(own[s.name]) if s and (s.start or not fresh) else None)
-            targets.append(_real(own[s.name]) if s else None)
+            place = _real(own.get(s.name)) if s and not s.scalar else None
+            targets.append(place)
+            sources.append(None if s and (p, s.name) in self.fresh else place)
         return sources, targets
 
 
@@ -160,16 +215,16 @@ def row(columns: Sequence[list[Tensor] | None], index: int) -> list[Tensor | Non
 def _append(
     lane: Lane,
     p: Tensor,
-    own: dict[str, Any] | None,
+    own: dict[str, Any],
     names: list[str],
     sources: list[Tensor | None],
     targets: list[Tensor | None],
 ) -> None:
     lane.params.append(p)
-    if own is not None:
+    if names:
         lane.owned.append(own)
     for name in names:
-        lane.kept.setdefault(name, []).append((own or {})[name])
+        lane.kept.setdefault(name, []).append(own[name])
     for columns, tensors in ((lane.sources, sources), (lane.targets, targets)):
         if not columns:
             columns.extend(None if x is None else [] for x in tensors)

@@ -16,9 +16,9 @@ from torch import Tensor, clamp
 from thalweg.optim.rule import Rule, over_all
 
 
-def global_norm(gradients: list[Tensor]) -> Tensor:
+def global_norm(g: list[Tensor]) -> Tensor:
     """The Euclidean length of all gradients together, as a 0-d tensor."""
-    return torch.nn.utils.get_total_norm(gradients)
+    return torch.nn.utils.get_total_norm(g)
 
 
 def clip_by_global_norm(rule: Rule) -> Rule:
