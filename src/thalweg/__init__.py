@@ -26,6 +26,7 @@ _PARTS = (
     "curvature",
     "doctor",
     "interventions",
+    "landscapes",
     "linalg",
     "obstacles",
     "optim",
