@@ -1,9 +1,21 @@
 """What `@rule` reads from a signature, and what it refuses."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from thalweg.optim import GLOSSARY, RULES, define, l2, over_all, rule, slot
+from thalweg.optim import (
+    GLOSSARY,
+    RULES,
+    clip_by_value,
+    define,
+    l2,
+    optimizer_class,
+    over_all,
+    rule,
+    slot,
+)
 from thalweg.optim.hyperparameters import check
 
 
@@ -100,3 +112,53 @@ def test_slots_start_as_they_say():
     assert counting.slots[0].start(torch.zeros(3)).tolist() == [1.0, 1.0, 1.0]
     assert counting.slots[0].is_open({})
     assert not RULES["sgd"].slots[0].is_open({"momentum": 0})
+
+
+def test_a_setting_may_be_a_name_or_several_numbers(monkeypatch):
+    monkeypatch.setattr("thalweg.optim.hyperparameters.GLOSSARY", dict(GLOSSARY))
+    define("shade", "the colour", choices=("dark", "light"), optional=True)
+    define("sides", "how long", "three numbers > 0", lambda x: x > 0, "Side {place} is", length=3)
+    check("Lamp", {"shade": None, "sides": (1, 2, 3)})
+    check("Lamp", {"shade": "dark"})
+    with pytest.raises(ValueError, match=r"Invalid shade value: red.*'dark', 'light' or None"):
+        check("Lamp", {"shade": "red"})
+    with pytest.raises(ValueError, match=r"Side 2 is: 0. In Lamp\(sides=\(1, 0, 3\)\)"):
+        check("Lamp", {"sides": (1, 0, 3)})
+    with pytest.raises(ValueError, match=r"sides must be three numbers > 0"):
+        check("Lamp", {"sides": (1, 2)})
+
+
+def test_a_rule_may_word_an_entry_in_its_own_way():
+    term = replace(GLOSSARY["lr"], complaint="Learning rate should be >= 0 but is")
+
+    @rule(terms=[term])
+    def slow(p, g, *, lr=1e-3):
+        """Says no in other words."""
+        return (p - lr * g,)
+
+    assert slow.terms["lr"] is term
+    with pytest.raises(ValueError, match=r"^Learning rate should be >= 0 but is: -1. In slow"):
+        check("slow", {"lr": -1}, slow.terms)
+
+
+def test_a_rule_may_refuse_a_parameter():
+    def admit(p, hyper):
+        if p.dim() != 2:
+            raise ValueError(f"flat takes matrices; got one of shape {tuple(p.shape)}")
+
+    @rule(admit=admit)
+    def flat(p, g, *, lr=1e-3):
+        """Takes matrices."""
+        return (p - lr * g,)
+
+    made = optimizer_class("Flat", flat)
+    optimizer = made([torch.nn.Parameter(torch.ones(2, 2))])
+    with pytest.raises(ValueError, match=r"flat takes matrices; got one of shape \(3,\)"):
+        optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(3))]})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_what_turns_all_coordinates_turns_rows_and_columns():
+    both = {"rotation-equivariant", "orthogonally-equivariant"}
+    assert both <= RULES["sgd"].facts
+    assert not both & clip_by_value(RULES["sgd"]).facts

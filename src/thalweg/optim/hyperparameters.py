@@ -25,9 +25,11 @@ class Hyperparameter:
     meaning: str
     domain: str  # in words: "must be ..."
     holds: Check  # in code, for one number
-    complaint: str  # how a refusal begins
+    complaint: str  # how a refusal begins; of several numbers it may name the {index} or {place}
     switch: bool = False  # true or false, so not checked as a number
     optional: bool = False  # None is allowed and means "off"
+    choices: tuple[str, ...] = ()  # the names to choose among, where it is not a number
+    length: int = 1  # of how many numbers it consists; each must be in the domain
 
 
 GLOSSARY: dict[str, Hyperparameter] = {}
@@ -42,6 +44,8 @@ def define(
     *,
     switch: bool = False,
     optional: bool = False,
+    choices: tuple[str, ...] = (),
+    length: int = 1,
 ) -> Hyperparameter:
     """Add a hyperparameter to the glossary, so that rules may use its name.
 
@@ -53,8 +57,10 @@ def define(
             f"define({name!r}): this name already means {GLOSSARY[name].meaning!r}. "
             "Use it in that meaning, or choose another name."
         )
+    complaint = complaint or f"Invalid {name} value"
+    domain = f"one of {', '.join(map(repr, choices))}" if choices else domain
     entry = Hyperparameter(
-        name, meaning, domain, holds, complaint or f"Invalid {name} value", switch, optional
+        name, meaning, domain, holds, complaint, switch, optional, choices, length
     )
     GLOSSARY[name] = entry
     return entry
@@ -80,7 +86,8 @@ define(
     "decay rates of the running averages of the gradient and of its square",
     "a pair of numbers in [0, 1)",
     _below_one,
-    "Invalid beta parameter",
+    "Invalid beta parameter at index {index}",
+    length=2,
 )
 define("eps", "what keeps a denominator from zero", ">= 0", _not_negative, "Invalid epsilon value")
 define("weight_decay", "how strongly parameters are drawn to zero", ">= 0", _not_negative)
@@ -104,32 +111,46 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"Choose among {', '.join(names)}."
 
 
-def check(call: str, settings: Mapping[str, Any]) -> None:
+def check(
+    call: str, settings: Mapping[str, Any], terms: Mapping[str, Hyperparameter] | None = None
+) -> None:
     """Refuse the first setting that lies outside its domain; unknown names are left alone.
 
     Args:
         call: the name of what was called, for the message.
         settings: hyperparameters by name, as for one parameter group.
+        terms: their entries; the glossary's if None.
 
     Raises:
         ValueError: a value outside its domain, in PyTorch's words.
         TypeError: a value that is not a number.
     """
     for name, value in settings.items():
-        entry = GLOSSARY.get(name)
+        entry = (GLOSSARY if terms is None else terms).get(name)
         if entry is None or entry.switch or (entry.optional and value is None):
             continue
-        if name == "betas":
-            _check_pair(call, entry, value)
+        if entry.choices:
+            _check_choice(call, entry, value)
+        elif entry.length > 1:
+            _check_several(call, entry, value)
         else:
             _check_number(call, entry, value, entry.complaint)
 
 
-def _check_pair(call: str, entry: Hyperparameter, pair: Any) -> None:
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise ValueError(f"{call}({entry.name}={pair!r}): {entry.name} must be {entry.domain}.")
-    for index, value in enumerate(pair):
-        _check_number(call, entry, value, f"{entry.complaint} at index {index}", pair)
+def _check_choice(call: str, entry: Hyperparameter, value: Any) -> None:
+    if value not in entry.choices:
+        raise ValueError(
+            f"{entry.complaint}: {value}. In {call}({entry.name}={value!r}), {entry.name} is "
+            f"{entry.meaning} and must be {entry.domain}{' or None' if entry.optional else ''}."
+        )
+
+
+def _check_several(call: str, entry: Hyperparameter, values: Any) -> None:
+    if not isinstance(values, (tuple, list)) or len(values) != entry.length:
+        raise ValueError(f"{call}({entry.name}={values!r}): {entry.name} must be {entry.domain}.")
+    for index, value in enumerate(values):
+        complaint = entry.complaint.format(index=index, place=index + 1)
+        _check_number(call, entry, value, complaint, values)
 
 
 def _check_number(

@@ -62,10 +62,22 @@ class RuleOptimizer(torch.optim.Optimizer):
         """Add a group, as in PyTorch; its hyperparameters are checked as the constructor's are."""
         settings = self.defaults | param_group if isinstance(param_group, dict) else {}
         hyper = {k: settings[k] for k in self.rule.hyperparameters if k in settings}
-        check(type(self).__name__, hyper)
+        check(type(self).__name__, hyper, self.rule.terms)
         if self.rule.check and hyper:
             self.rule.check(hyper)
         super().add_param_group(param_group)
+        self._admit(self.param_groups[-1])
+
+    def _admit(self, group: dict[str, Any]) -> None:
+        """Take the group back if it has a parameter that the rule does not take."""
+        if self.rule.admit is None:
+            return
+        try:
+            for p in group["params"]:
+                self.rule.admit(p, group)
+        except ValueError:
+            self.param_groups.pop()
+            raise
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -28,9 +28,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.optim.hyperparameters import GLOSSARY, nearest
+from thalweg.optim.hyperparameters import GLOSSARY, Hyperparameter, nearest
 
-FACTS = ("pointwise", "odd", "loss-scale-invariant", "rotation-equivariant")
+FACTS = (
+    "pointwise",
+    "odd",
+    "loss-scale-invariant",
+    "rotation-equivariant",  # of all coordinates of a parameter together
+    "orthogonally-equivariant",  # of a matrix: its rows and its columns may be turned
+)
+# What else holds wherever a fact holds: turning rows or columns turns all coordinates.
+IMPLIED = {"rotation-equivariant": "orthogonally-equivariant"}
 
 Formula = Callable[..., Any]
 Start = Callable[..., Tensor | None]
@@ -78,7 +86,7 @@ def slot(
             step and its result is kept.
         when: the hyperparameter without which the slot is not kept.
         scalar: the value is one number, a 0-d tensor on the CPU; the formula receives it as such
-            and may take its `float`.
+            and may take its `float`. (Or a vector of a few numbers that are no parameter's own.)
     """
     return Slot(name, start, when, scalar, asks=_named_after_star(start))
 
@@ -123,7 +131,15 @@ class Rule:
     counts_steps: bool = False
     summaries: Mapping[str, OverAll] = field(default_factory=dict)
     check: Callable[[Mapping[str, Any]], None] | None = None
+    own_terms: Mapping[str, Hyperparameter] = field(default_factory=dict)
+    admit: Callable[[Tensor, Mapping[str, Any]], None] | None = None
+    average: Callable[[Tensor, Mapping[str, Any], Mapping[str, Any]], Tensor] | None = None
     doc: str = ""
+
+    @property
+    def terms(self) -> dict[str, Hyperparameter]:
+        """The glossary, with this rule's own wording where it has one."""
+        return {**GLOSSARY, **self.own_terms}
 
     def __call__(self, p: Any, g: Any, *state: Any, **hyper: Any) -> Any:
         """Evaluate the formula: the new parameter, then the new state, slot by slot."""
@@ -157,7 +173,7 @@ class Rule:
             by: the wrapper's name; the result is called `by(name)`.
             formula: called as this rule's formula is, with the new state after this rule's own and
                 the new hyperparameters besides.
-            without: facts that no longer hold.
+            without: facts that no longer hold, nor what they imply.
             slots: further state, by the name that summaries know it by.
             counts_steps: whether the formula asks for `t`, even if this rule does not.
             new: further hyperparameters with their defaults, or `over_all(...)`.
@@ -166,6 +182,7 @@ class Rule:
             ValueError: state or a hyperparameter's name that the rule already has.
         """
         summaries, hyper = _split(new)
+        lost = {*without, *(IMPLIED[fact] for fact in without if fact in IMPLIED)}
         added = tuple(replace(s, argument=argument) for argument, s in slots.items())
         self._refuse_twice(by, hyper, added)
         return replace(
@@ -175,7 +192,7 @@ class Rule:
             slots=(*self.slots, *added),
             hyperparameters=MappingProxyType({**self.hyperparameters, **_known(by, hyper)}),
             summaries={**self.summaries, **summaries},
-            facts=self.facts - set(without),
+            facts=self.facts - lost,
             counts_steps=self.counts_steps or counts_steps,
         )
 
@@ -190,7 +207,10 @@ class Rule:
 
 
 def rule(
-    *facts: str, check: Callable[[Mapping[str, Any]], None] | None = None
+    *facts: str,
+    check: Callable[[Mapping[str, Any]], None] | None = None,
+    admit: Callable[[Tensor, Mapping[str, Any]], None] | None = None,
+    terms: Iterable[Hyperparameter] = (),
 ) -> Callable[[Formula], Rule]:
     """Make a rule of the formula that follows; see the module for how to write one.
 
@@ -198,6 +218,10 @@ def rule(
         facts: laws that the rule keeps, out of `FACTS`. The tests hold the rule to them and the
             engine relies on them: a pointwise rule may be flattened and cut into pieces.
         check: raises ValueError when hyperparameters do not go together.
+        admit: raises ValueError for a parameter that an optimizer of this rule does not take under
+            these hyperparameters.
+        terms: glossary entries that this rule words or bounds in its own way, as PyTorch's messages
+            differ from optimizer to optimizer.
 
     Raises:
         ValueError: an unknown fact, or a hyperparameter that is not in the glossary.
@@ -206,6 +230,8 @@ def rule(
     for fact in facts:
         if fact not in FACTS:
             raise ValueError(f"rule({fact!r}): there is no such fact. {nearest(fact, FACTS)}")
+
+    implied = {IMPLIED[fact] for fact in facts if fact in IMPLIED}
 
     def read(formula: Formula) -> Rule:
         name = formula.__name__
@@ -218,10 +244,12 @@ def rule(
             formula=formula,
             slots=_slots(name, [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]),
             hyperparameters=MappingProxyType(_known(name, hyper)),
-            facts=frozenset(facts),
+            facts=frozenset(facts) | implied,
             counts_steps=counts_steps,
             summaries=summaries,
             check=check,
+            own_terms=MappingProxyType({term.name: term for term in terms}),
+            admit=admit,
             doc=inspect.cleandoc(sys.modules[formula.__module__].__doc__ or ""),
         )
 
