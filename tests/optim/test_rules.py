@@ -134,5 +134,5 @@ def test_hyperparameters_are_in_the_glossary_with_allowed_defaults(rule):
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
 def test_rules_are_documented(rule):
-    for heading in ("Idea:", "Formula:", "Why:", "Convention:", "Reference:"):
+    for heading in ("Idea:", "Formula:", "Why:", "When:", "Convention:", "Reference:"):
         assert heading in rule.doc

@@ -19,6 +19,10 @@ against each other, so that one learning rate fits layers of very different grad
 where the curvature preconditioned by 1 / (sqrt(v_hat) + eps) stays below 38 / lr (b1 = 0.9; Cohen
 et al. 2022).
 
+When: the first choice for transformers and recurrent networks, for sparse or noisy gradients, and
+for a model whose layers' gradients differ by orders of magnitude; it often works at its default
+rate. With weight decay, take AdamW.
+
 Convention: PyTorch's, operation by operation, so that a run can pass from one library to the other
 without a bit of difference: eps is added to the root of the corrected v; AMSGrad takes its maximum
 over the uncorrected v and corrects afterwards (Reddi et al. do not correct).

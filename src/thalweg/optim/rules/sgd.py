@@ -14,6 +14,11 @@ Why: on a quadratic with curvatures between l and L, plain descent needs a numbe
 proportion to L / l, momentum in proportion to its square root. Plain descent is stable for
 lr < 2 / L, with momentum for lr < (2 + 2 mu) / L.
 
+When: the default for convolutional networks on images, with momentum 0.9, a schedule and a rate
+searched for; where memory is short, for it keeps one tensor or none; and wherever a theory is to be
+checked. It needs curvatures and gradient sizes that are alike across layers: normalized inputs and
+layers, or a rate for each group of parameters.
+
 Convention: PyTorch's. The learning rate stands outside the buffer, so that a change of lr acts at
 once on all that has been gathered (Sutskever et al. put it inside: the same for a constant lr);
 and the first gradient enters the buffer undamped.

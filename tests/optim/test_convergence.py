@@ -1,0 +1,154 @@
+"""Convergence, as the courses and the papers state it.
+
+First the rates of descent, momentum and Nesterov's method on quadratics, where they are known in
+closed form; then, for every rule, landscapes whose minimizer it must reach.
+"""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from thalweg.landscapes import lecun_regression, quadratic, random_basis
+from thalweg.optim import OPTIMIZERS, SGD
+
+SPECTRUM = (1.0, 3.0, 10.0, 25.0)
+LOW, HIGH = SPECTRUM[0], SPECTRUM[-1]
+CONDITION = HIGH / LOW
+BASIS = random_basis(len(SPECTRUM), seed=4)
+BOWL = quadratic(SPECTRUM, basis=BASIS)
+
+
+def path(land, steps, make=SGD, start=None, before=lambda optimizer, step: None, **hyper):
+    """Where an optimizer goes: the start and the point after each step, (steps + 1, n)."""
+    w = (land.start if start is None else start).clone().requires_grad_()
+    optimizer, points = make([w], **hyper), [w.detach().clone()]
+    for step in range(steps):
+        before(optimizer, step)
+        optimizer.zero_grad()
+        land(w).backward()
+        optimizer.step()
+        points.append(w.detach().clone())
+    return torch.stack(points)
+
+
+def amplitudes(points):
+    """The same path along the axes of the bowl."""
+    return points @ BASIS
+
+
+# Gradient descent.
+
+
+@pytest.mark.parametrize("lr", [0.01, 0.05, 2 / (LOW + HIGH), 0.079, 0.085])
+def test_descent_contracts_each_axis_by_its_own_factor(lr):
+    t = torch.arange(41, dtype=torch.float64)[:, None]
+    expected = (1 - lr * torch.tensor(SPECTRUM, dtype=torch.float64)) ** t
+    assert_close(amplitudes(path(BOWL, 40, lr=lr)), expected, rtol=1e-9, atol=1e-11)
+
+
+def test_the_best_constant_step_contracts_by_the_condition_number():
+    ends = quadratic((LOW, HIGH))
+    lengths = path(ends, 60, lr=2 / (LOW + HIGH)).norm(dim=-1)
+    factor = (CONDITION - 1) / (CONDITION + 1)
+    assert_close(lengths[1:] / lengths[:-1], torch.full((60,), factor).double(), rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("off", [0.9, 1.05])
+def test_no_other_constant_step_is_better(off):
+    best = path(BOWL, 200, lr=2 / (LOW + HIGH))[-1].norm()
+    assert path(BOWL, 200, lr=off * 2 / (LOW + HIGH))[-1].norm() > 2 * best
+
+
+def test_in_one_dimension_a_step_of_the_inverse_curvature_arrives_at_once():
+    assert_close(path(quadratic((7.0,)), 1, lr=1 / 7.0)[-1].item(), 0.0, rtol=0, atol=1e-15)
+
+
+def test_a_step_of_an_inverse_curvature_ends_that_axis_alone():
+    after_one = amplitudes(path(BOWL, 1, lr=1 / SPECTRUM[2]))[-1]
+    assert abs(after_one[2]) < 1e-14
+    assert bool((after_one[[0, 1, 3]].abs() > 0.1).all())
+
+
+@pytest.mark.parametrize("beyond", [1.001, 1.05, 1.5])
+def test_beyond_two_over_the_largest_curvature_descent_diverges_by_the_exact_factor(beyond):
+    lr = beyond * 2 / HIGH
+    lengths = amplitudes(path(BOWL, 30, lr=lr))[:, -1].abs()
+    assert_close(lengths[1:] / lengths[:-1], torch.full((30,), lr * HIGH - 1).double())
+    assert lr * HIGH - 1 > 1
+
+
+def test_at_the_limit_the_steepest_axis_swings_for_ever():
+    swings = amplitudes(path(BOWL, 31, lr=2 / HIGH))[:, -1]
+    assert_close(swings, torch.tensor([1.0, -1.0] * 16, dtype=torch.float64), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("lr, arrives", [(1.5, True), (2.35, True), (2.41, False), (2.5, False)])
+def test_lecuns_linear_unit_is_stable_below_2_38(lr, arrives):
+    land = lecun_regression()
+    gaps = (path(land, 400, lr=lr) - land.minimizers[0]).norm(dim=-1)
+    assert bool(gaps[-1] < 1e-4) is arrives
+    assert bool(gaps[-1] > gaps[0]) is not arrives
+
+
+# Polyak's heavy ball.
+
+HEAVY = {
+    "lr": 4 / (math.sqrt(HIGH) + math.sqrt(LOW)) ** 2,
+    "momentum": ((math.sqrt(CONDITION) - 1) / (math.sqrt(CONDITION) + 1)) ** 2,
+}
+ROOT_RATE = (math.sqrt(CONDITION) - 1) / (math.sqrt(CONDITION) + 1)
+
+
+@pytest.mark.parametrize("axis, root", [(0, ROOT_RATE), (-1, -ROOT_RATE)])
+def test_the_heavy_ball_follows_its_closed_form(axis, root):
+    # At Polyak's parameters the characteristic polynomial of the two extreme axes has a double
+    # root, so their amplitude is (1 + c t) root^t with c from the first step.
+    t = torch.arange(61, dtype=torch.float64)
+    c = (1 - HEAVY["lr"] * SPECTRUM[axis]) / root - 1
+    expected = (1 + c * t) * root**t
+    assert_close(amplitudes(path(BOWL, 60, **HEAVY))[:, axis], expected, rtol=1e-6, atol=1e-15)
+
+
+def test_the_heavy_ball_contracts_by_the_root_of_the_condition_number():
+    lengths = path(BOWL, 160, **HEAVY).norm(dim=-1)
+    # Without the factor t: (1 + c t) grows by 2 from t to 2 t, asymptotically.
+    rate = float(lengths[160] / lengths[80] / 2) ** (1 / 80)
+    assert_close(rate, ROOT_RATE, rtol=1e-3, atol=0)
+    assert rate < 0.9 * (CONDITION - 1) / (CONDITION + 1)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_between_the_extremes_the_heavy_ball_rotates_and_shrinks_by_the_root_of_its_momentum(axis):
+    mu, lr = HEAVY["momentum"], HEAVY["lr"]
+    angle = math.acos((1 + mu - lr * SPECTRUM[axis]) / (2 * math.sqrt(mu)))
+    t = torch.arange(61, dtype=torch.float64)
+    first = (1 - lr * SPECTRUM[axis]) / math.sqrt(mu)
+    sine = (first - math.cos(angle)) / math.sin(angle)
+    expected = mu ** (t / 2) * (torch.cos(angle * t) + sine * torch.sin(angle * t))
+    assert_close(amplitudes(path(BOWL, 60, **HEAVY))[:, axis], expected, rtol=1e-6, atol=1e-13)
+
+
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+@pytest.mark.parametrize("share, arrives", [(0.98, True), (1.02, False)])
+def test_momentum_widens_the_stable_rates(momentum, share, arrives):
+    lr = share * (2 + 2 * momentum) / HIGH
+    lengths = path(BOWL, 1500, lr=lr, momentum=momentum).norm(dim=-1)
+    assert bool(lengths[-1] < 1e-6 if arrives else lengths[-1] > 1e6)
+
+
+# Nesterov's method.
+
+
+def test_nesterov_keeps_his_bound_for_strongly_convex_functions():
+    momentum = (math.sqrt(CONDITION) - 1) / (math.sqrt(CONDITION) + 1)
+    ahead = path(BOWL, 200, lr=1 / HIGH, momentum=momentum, nesterov=True)
+    # The parameter is his y, at which gradients are taken; his x is one plain step from there.
+    x = ahead - BOWL.gradient(ahead) / HIGH
+    t = torch.arange(1, len(x) + 1, dtype=torch.float64)
+    start = float(BOWL(BOWL.start)) + LOW / 2 * float(BOWL.start @ BOWL.start)
+    bound = (1 - 1 / math.sqrt(CONDITION)) ** t * start
+    assert bool((BOWL(x) <= bound).all())
+    plain = BOWL(path(BOWL, 200, lr=2 / (LOW + HIGH)))[1:]
+    assert bool((plain > bound[:-1]).any()), "the bound would hold for plain descent too"
