@@ -11,7 +11,7 @@ import torch
 from torch.testing import assert_close
 
 from thalweg.landscapes import lecun_regression, quadratic, random_basis
-from thalweg.optim import OPTIMIZERS, SGD
+from thalweg.optim import SGD
 
 SPECTRUM = (1.0, 3.0, 10.0, 25.0)
 LOW, HIGH = SPECTRUM[0], SPECTRUM[-1]
