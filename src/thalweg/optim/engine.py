@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,7 +28,8 @@ from thalweg.optim.forms.blocks import Advance, in_blocks
 from thalweg.optim.forms.compiled import compiled
 from thalweg.optim.forms.joined import joined
 from thalweg.optim.forms.lanes import Lane, Lanes
-from thalweg.optim.forms.program import Program
+from thalweg.optim.forms.program import Program, record
+from thalweg.optim.forms.recipes import Recipes
 from thalweg.optim.forms.scalars import Bound
 from thalweg.optim.forms.whole import each, together
 from thalweg.optim.hyperparameters import nearest
@@ -39,8 +41,6 @@ FORMS = ("auto", "each", "together", "blocks", "compiled")
 # cores). To rent until the rent paid equals the price costs at most twice what the best choice in
 # hindsight would. Counted in elements, not by the clock, so that equal runs change at equal steps.
 COMPILE_PAYS = 8e9
-# Up to this many small parameters, one after the other is quicker than preparing to join them.
-FEW = 6
 # Half-precision kernels round differently at the end of a vector, so where it ends must not change.
 CUTTABLE = (torch.float32, torch.float64)
 
@@ -63,6 +63,7 @@ class Engine:
     def __init__(self, rule: Rule, form: str = "auto", name: str | None = None) -> None:
         self.rule, self.form, self.name = rule, form, name or rule.name
         self.groups: list[Lanes] = []
+        self.recipes = Recipes(rule.formula)
         self.offsets = any("offset" in s.asks for s in rule.slots)
         self.elements_seen = 0
         self.may_compile = True
@@ -128,17 +129,18 @@ class Engine:
     def _advance(self, lane: Lane, hyper: dict[str, Any]) -> None:
         bound = Bound(self.rule.formula, lane.scalars) if lane.scalars else None
         formula = bound or self.rule.formula
+        script = partial(record, bound) if bound else self.recipes.at
         form = self._choose(lane)
         if form == "each":
             each(formula, lane, hyper)
         elif form == "together":
             together(formula, lane, hyper)
         elif form == "blocks":
-            joined(formula, lane, hyper, in_blocks)
+            joined(script, lane, hyper, in_blocks)
         elif self.form == "compiled":
-            joined(formula, lane, hyper, compiled)
+            joined(script, lane, hyper, compiled)
         else:
-            joined(formula, lane, hyper, self._compiled_if_possible)
+            joined(script, lane, hyper, self._compiled_if_possible)
         for index, value in bound.results.items() if bound else ():
             lane.put(index, self.rule.slots[index].name, value)
         lane.gradients = []  # so that clearing p.grad frees its memory
@@ -153,8 +155,7 @@ class Engine:
             return "each" if on_cpu else "together"
         if self.form == "auto" and not on_cpu:
             return "together"
-        few = len(lane.params) <= FEW and not lane.large
-        if self.form == "auto" and (few or lane.params[0].dtype not in CUTTABLE):
+        if self.form == "auto" and lane.params[0].dtype not in CUTTABLE:
             return "each"
         if self.form == "blocks" or not lane.ready:
             return "blocks"
@@ -164,20 +165,18 @@ class Engine:
         self.elements_seen += sum(lane.params[index].numel() for index in lane.large)
         return self.may_compile and self.elements_seen >= COMPILE_PAYS
 
-    def _compiled_if_possible(
-        self, program: Program, numbers: list[float], scalars: list[Tensor]
-    ) -> Advance:
+    def _compiled_if_possible(self, program: Program) -> Advance:
         """Compile if this machine can; a run that did not ask for it must not end by it."""
-        kernel, plain = compiled(program, numbers, scalars), in_blocks(program, numbers, scalars)
+        kernel, plain = compiled(program), in_blocks(program)
 
-        def advance(sources: Sequence[Tensor], targets: Sequence[Tensor | None]) -> None:
+        def advance(*arguments: Any) -> None:
             if not self.may_compile:
-                return plain(sources, targets)
+                return plain(*arguments)
             try:
-                kernel(sources, targets)
+                kernel(*arguments)
             except RuntimeError as error:  # PyTorch's compiler raises before anything is written
                 self.may_compile = False
-                plain(sources, targets)
+                plain(*arguments)
                 warnings.warn(
                     f"{self.name} could not be compiled and runs on uncompiled; form='blocks' asks "
                     f"for that from the start. {str(error).splitlines()[0]}",

@@ -33,8 +33,11 @@ PLACING = frozenset(
 )
 
 
-# Advances vectors: from p, g and the slots to p and the slots, which may be the same memory.
-Advance = Callable[[Sequence[Tensor], Sequence[Tensor | None]], None]
+# Advances vectors: from p, g and the slots to p and the slots, which may be the same memory; with
+# the numbers and the 0-d tensors that occur in the program.
+Advance = Callable[
+    [Sequence[Tensor], Sequence[Tensor | None], Sequence[float], Sequence[Tensor]], None
+]
 
 
 @dataclass(frozen=True)
@@ -114,17 +117,17 @@ def _copies(program: Program, places: Sequence[Place | None]) -> Iterator[tuple[
             yield target, value
 
 
-def in_blocks(program: Program, numbers: Sequence[float], scalars: Sequence[Tensor]) -> Advance:
-    """A program as a function that advances vectors of one length and one type.
-
-    Args:
-        program: of a pointwise formula.
-        numbers: that occur in it.
-        scalars: 0-d tensors that occur in it.
-    """
+@cache
+def in_blocks(program: Program) -> Advance:
+    """A pointwise formula's program as a function that advances vectors of one length and type."""
     run, count = _runner(program), schedule(program).scratch
 
-    def advance(sources: Sequence[Tensor], targets: Sequence[Tensor | None]) -> None:
+    def advance(
+        sources: Sequence[Tensor],
+        targets: Sequence[Tensor | None],
+        numbers: Sequence[float],
+        scalars: Sequence[Tensor],
+    ) -> None:
         vectors = [*sources, *(x for x in targets if x is not None)]
         length = sources[0].numel()
         size = min(length, BLOCK * torch.get_num_threads())
@@ -141,7 +144,6 @@ def in_blocks(program: Program, numbers: Sequence[float], scalars: Sequence[Tens
     return advance
 
 
-@cache
 def _runner(program: Program) -> Callable[..., None]:
     """The program as a Python function of its inputs, targets, scratch, numbers and scalars."""
     plan, graph = schedule(program), fx.Graph()

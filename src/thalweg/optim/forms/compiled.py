@@ -38,20 +38,21 @@ PLAIN: dict[Any, Callable[..., Any]] = {
 }
 
 
-def compiled(program: Program, numbers: Sequence[float], scalars: Sequence[Tensor]) -> Advance:
+@cache
+def compiled(program: Program) -> Advance:
     """A program as a function that advances vectors, writing its results over its inputs."""
-    kernel = _kernel(program)
-    packed = torch.tensor(numbers, dtype=torch.float64)
+    kernel = torch.compile(_module(program), fullgraph=True, dynamic=True)
 
-    def advance(sources: Sequence[Tensor], targets: Sequence[Tensor | None]) -> None:
+    def advance(
+        sources: Sequence[Tensor],
+        targets: Sequence[Tensor | None],
+        numbers: Sequence[float],
+        scalars: Sequence[Tensor],
+    ) -> None:
+        packed = torch.tensor(numbers, dtype=torch.float64)
         kernel(*sources, packed.to(sources[0].device), *scalars)
 
     return advance
-
-
-@cache
-def _kernel(program: Program) -> Callable[..., Any]:
-    return torch.compile(_module(program), fullgraph=True, dynamic=True)
 
 
 def _module(program: Program) -> fx.GraphModule:

@@ -50,6 +50,7 @@ class Lane:
         sizes = [p.numel() for p in self.params]
         self.pointers, self.versions = self.memory(), self.counts()
         self.large = [index for index, size in enumerate(sizes) if size >= JOIN]
+        self.occupied = [index for index, size in enumerate(sizes) if size]
         self.clusters = list(_clusters(sizes))
         return self
 
@@ -182,7 +183,7 @@ class Lanes:
             sources, targets = self._place(p, own)
             everything = [x for x in (*sources, *targets, _real(p.grad)) if x is not None]
             layout = _layout(everything) if self.pointwise else "any"
-            numbers = tuple(float(own[name]) for name in counted)
+            numbers = tuple(_hashable(own[name].tolist()) for name in counted)
             there = tuple((x is None, y is None) for x, y in zip(sources, targets, strict=True))
             lane = lanes.get(key := (p.device, p.dtype, layout, numbers, there))
             if lane is None:
@@ -231,6 +232,10 @@ def _append(
         for column, x in zip(columns, tensors, strict=True):
             if column is not None and x is not None:
                 column.append(x if lane.layout == "any" else _flatten(x))
+
+
+def _hashable(x: Any) -> Any:
+    return tuple(map(str, x)) if isinstance(x, list) else x  # as words, because NaN is not NaN
 
 
 def _first_count(p: Tensor, group: Mapping[str, Any]) -> Tensor:
