@@ -9,6 +9,7 @@ A reference is a module with
     VALUES    what each hyperparameter is tried at, beside its learning rate
     ACTIVE    settings that switch every term on, for laws and forms
     allowed   optional: which combinations of VALUES may be
+    BOWL      optional: settings with which the rule descends a bowl step by step
 """
 
 from importlib import import_module

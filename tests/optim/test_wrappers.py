@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from optim_cases import active, gradients, stepped
+from optim_cases import SAMPLES, active, gradients, stepped
 from torch.testing import assert_close
 
 from thalweg.optim import (
-    RULES,
     clip_by_global_norm,
     clip_by_value,
     decoupled,
@@ -16,7 +15,7 @@ from thalweg.optim import (
 )
 
 SHAPES = [(4, 3), (5,)]
-every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+every_rule = pytest.mark.parametrize("rule", SAMPLES.values(), ids=SAMPLES.keys())
 
 
 def by_hand(rule, params, grads, change_g=lambda p, g: g, change_p=lambda p: p):
@@ -24,7 +23,8 @@ def by_hand(rule, params, grads, change_g=lambda p, g: g, change_p=lambda p: p):
     hyper, ends = active(rule), []
     for index, p in enumerate(params):
         slots = [s if s.is_open(hyper) else None for s in rule.slots]
-        state = [s.start(p) if s and s.start else None for s in slots]
+        known = {**hyper, "offset": 0}
+        state = [s.begin(p, known) if s and s.start else None for s in slots]
         for t, gs in enumerate(grads, 1):
             count = {"t": float(t)} if rule.counts_steps else {}
             p, *state = rule(change_p(p), change_g(p, gs[index]), *state, **hyper, **count)

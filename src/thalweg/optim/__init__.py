@@ -9,18 +9,27 @@ other modifications becomes an optimizer in one line:
     Clipped = optimizer_class("Clipped", clip_by_global_norm(RULES["adam"]))
 """
 
-from thalweg.optim.classes import OPTIMIZERS, SGD, Adam, AdamW
+from thalweg.optim.classes import OPTIMIZERS, SGD, Adagrad, Adam, AdamW
 from thalweg.optim.engine import FORMS, Engine
 from thalweg.optim.hyperparameters import GLOSSARY, Hyperparameter, define
 from thalweg.optim.optimizer import RuleOptimizer, optimizer_class
 from thalweg.optim.rule import Rule, over_all, rule, slot
 from thalweg.optim.rules import RULES
 from thalweg.optim.wrappers import (
+    bound_units,
+    clip_adaptively,
     clip_by_global_norm,
+    clip_by_percentile,
+    clip_by_tensor_norm,
     clip_by_value,
     decoupled,
+    decoupled_from_lr,
+    l1,
     l2,
+    lookahead,
     maximize,
+    rescaled,
+    schedule_free,
     weight_decay,
 )
 
@@ -30,21 +39,31 @@ __all__ = [
     "OPTIMIZERS",
     "RULES",
     "SGD",
+    "Adagrad",
     "Adam",
     "AdamW",
     "Engine",
     "Hyperparameter",
     "Rule",
     "RuleOptimizer",
+    "bound_units",
+    "clip_adaptively",
     "clip_by_global_norm",
+    "clip_by_percentile",
+    "clip_by_tensor_norm",
     "clip_by_value",
     "decoupled",
+    "decoupled_from_lr",
     "define",
+    "l1",
     "l2",
+    "lookahead",
     "maximize",
     "optimizer_class",
     "over_all",
+    "rescaled",
     "rule",
+    "schedule_free",
     "slot",
     "weight_decay",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -30,6 +30,10 @@ class Hyperparameter:
     optional: bool = False  # None is allowed and means "off"
     choices: tuple[str, ...] = ()  # the names to choose among, where it is not a number
     length: int = 1  # of how many numbers it consists; each must be in the domain
+
+    def among(self, *choices: str) -> Hyperparameter:
+        """This entry for a rule that knows only some of the names."""
+        return replace(self, choices=choices, domain=_one_of(choices))
 
 
 GLOSSARY: dict[str, Hyperparameter] = {}
@@ -58,12 +62,16 @@ def define(
             "Use it in that meaning, or choose another name."
         )
     complaint = complaint or f"Invalid {name} value"
-    domain = f"one of {', '.join(map(repr, choices))}" if choices else domain
+    domain = _one_of(choices) if choices else domain
     entry = Hyperparameter(
         name, meaning, domain, holds, complaint, switch, optional, choices, length
     )
     GLOSSARY[name] = entry
     return entry
+
+
+def _one_of(choices: Iterable[str]) -> str:
+    return f"one of {', '.join(map(repr, choices))}"
 
 
 def _not_negative(x: Any) -> bool:
@@ -90,6 +98,41 @@ define(
     length=2,
 )
 define("eps", "what keeps a denominator from zero", ">= 0", _not_negative, "Invalid epsilon value")
+define(
+    "eps_placement",
+    "where eps stands beside the root (the docstring of the rule has the formulas)",
+    choices=("outside", "inside", "uncorrected", "floor", "both"),
+)
+define(
+    "convention",
+    "whose form of the rule is followed, where papers and libraries differ",
+    choices=("torch", "paper", "optax", "tensorflow", "official", "polyak"),
+)
+define(
+    "initial_accumulator_value",
+    "where the sum or average of the squared gradients starts",
+    "a number >= 0",
+    _not_negative,
+)
+define(
+    "lr_inside_momentum",
+    "let the learning rate enter the velocity, so that a change of it acts on new gradients only",
+    "True or False",
+    switch=True,
+)
+define(
+    "bias_correction",
+    "divide running averages by what they lack for having started at zero",
+    "True or False",
+    switch=True,
+)
+define(
+    "alpha",
+    "how much of the average of squares is kept (RMSprop), or the power at which the rate falls "
+    "(ASGD)",
+    "a number >= 0",
+    _not_negative,
+)
 define("weight_decay", "how strongly parameters are drawn to zero", ">= 0", _not_negative)
 define("max_norm", "the longest gradient let through", "> 0, or None", _positive, optional=True)
 define("clip_value", "the largest entry let through", "> 0, or None", _positive, optional=True)

@@ -1,10 +1,17 @@
 """Optimizers that give every coordinate a step of its own."""
 
 from thalweg.optim.optimizer import FLAGS, optimizer_class
-from thalweg.optim.rules import adam
-from thalweg.optim.wrappers import maximize, weight_decay
+from thalweg.optim.rules import adagrad, adam
+from thalweg.optim.wrappers import l2, maximize, weight_decay
 
 CAPTURABLE = {**FLAGS, "capturable": False}
+
+Adagrad = optimizer_class(
+    "Adagrad",
+    maximize(l2(adagrad)),
+    ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"),
+    module="thalweg.optim",
+)
 
 _adam = maximize(weight_decay(adam))
 _adam_order = ("lr", "betas", "eps", "weight_decay", "amsgrad")

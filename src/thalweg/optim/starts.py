@@ -1,0 +1,20 @@
+"""How state starts, where it does not start at zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def filled(p: Tensor, value: Any) -> Tensor:
+    """A tensor like p that holds one number, for a complex p in both of its parts."""
+    number = float(value)
+    return torch.full_like(p, complex(number, number) if p.is_complex() else number)
+
+
+def scalar(value: Any) -> Tensor:
+    """A 0-d tensor on the CPU, of the type in which PyTorch keeps the scalars of its optimizers."""
+    double = torch.get_default_dtype() == torch.float64
+    return torch.tensor(float(value), dtype=torch.float64 if double else torch.float32)
