@@ -8,11 +8,20 @@ from optim_references import REFERENCES
 from thalweg.optim import (
     RULES,
     Engine,
+    bound_units,
+    clip_adaptively,
     clip_by_global_norm,
+    clip_by_percentile,
+    clip_by_tensor_norm,
     clip_by_value,
     decoupled,
+    decoupled_from_lr,
+    l1,
     l2,
+    lookahead,
     maximize,
+    rescaled,
+    schedule_free,
     weight_decay,
 )
 
@@ -29,10 +38,33 @@ VALUES = {
     "max_norm": (None, 0.5),
     "clip_value": (None, 0.5),
 }
-ACTIVE = {"weight_decay": 0.1, "max_norm": 0.5, "clip_value": 0.5}
+ACTIVE = {
+    "weight_decay": 0.1,
+    "peak_lr": 0.1,
+    "l1_penalty": 0.1,
+    "rescaling": 0.9,
+    "max_norm": 0.5,
+    "max_tensor_norm": 0.5,
+    "max_unit_norm": 0.5,
+    "clip_value": 0.5,
+    "clip_factor": 1.0,
+    "clip_percentile": 40.0,
+    "clip_window": 4,
+    "lookahead_steps": 2,
+    "warmup_steps": 3,
+    "r": 1.0,
+}
+# What moves a parameter that has no gradient, switched off.
+STILL = {"weight_decay": 0.0, "l1_penalty": 0.0, "rescaling": 1.0, "max_unit_norm": None}
 
-WRAPPERS = (l2, decoupled, weight_decay, maximize, clip_by_global_norm, clip_by_value)
-WRAPPED = {made.name: made for made in (w(r) for w in WRAPPERS for r in RULES.values())}
+WRAPPERS = (
+    *(l1, l2, decoupled, decoupled_from_lr, weight_decay, rescaled, bound_units, maximize),
+    *(clip_by_global_norm, clip_by_tensor_norm, clip_by_value, clip_adaptively, clip_by_percentile),
+    *(lookahead, schedule_free),
+)
+# The rules that every wrapper meets: with little state and with all that a rule may ask for.
+SAMPLES = {name: RULES[name] for name in ("sgd", "adam")}
+WRAPPED = {made.name: made for made in (w(r) for w in WRAPPERS for r in SAMPLES.values())}
 EVERY_RULE = {**RULES, **WRAPPED}
 
 
