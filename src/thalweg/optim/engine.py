@@ -162,7 +162,7 @@ class Engine:
         return "compiled" if self.form == "compiled" or self._long_enough(lane) else "blocks"
 
     def _long_enough(self, lane: Lane) -> bool:
-        self.elements_seen += sum(lane.params[index].numel() for index in lane.large)
+        self.elements_seen += lane.elements
         return self.may_compile and self.elements_seen >= COMPILE_PAYS
 
     def _compiled_if_possible(self, program: Program) -> Advance:

@@ -16,11 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thalweg.optim.forms.vectors import order, real, stand_together, vectors
 from thalweg.optim.rule import Slot
-
-# Tensors below this many elements are joined: a call then costs more than copying them.
-JOIN = 1 << 11
-JOINED = 1 << 16  # elements, at most, that are joined into one vector
 
 Column = list[Tensor] | None
 VERSION = attrgetter("_version")
@@ -34,7 +31,7 @@ class Lane:
     target and no source.
     """
 
-    layout: str  # "contiguous" or "dense": columns are vectors; "any": in the tensors' own shapes
+    layout: str  # "contiguous" or "dense": all can be seen as vectors; "any": they cannot
     t: float | None  # the parameters' common count of steps
     scalars: dict[int, Tensor] = field(default_factory=dict)  # their scalar state, by slot
     params: list[Tensor] = field(default_factory=list)
@@ -47,11 +44,9 @@ class Lane:
 
     def settled(self) -> Lane:
         """The lane with what follows from its columns, once these are complete."""
-        sizes = [p.numel() for p in self.params]
         self.pointers, self.versions = self.memory(), self.counts()
-        self.large = [index for index, size in enumerate(sizes) if size >= JOIN]
-        self.occupied = [index for index, size in enumerate(sizes) if size]
-        self.clusters = list(_clusters(sizes))
+        self.vectors = list(vectors(self.sources, self.targets)) if self.layout != "any" else []
+        self.elements = sum(p.numel() for p in self.params)
         return self
 
     @property
@@ -86,8 +81,7 @@ class Lane:
 
     def renew(self) -> None:
         """Take this step's gradients, and count the step."""
-        gradients = [_real(p.grad) for p in self.params]
-        self.gradients = gradients if self.layout == "any" else list(map(_flatten, gradients))
+        self.gradients = [real(p.grad) for p in self.params]
         if self.t is not None:
             torch._foreach_add_(self.kept["step"], 1)
             self.t = float(self.kept["step"][0])
@@ -109,13 +103,19 @@ class Lanes:
         counts_steps: whether each parameter's steps are counted.
         pointwise: whether a parameter may stand as a vector; otherwise it keeps its shape.
         name: what to call the optimizer in messages.
+        kind: the type that state starts in; the parameter's if None.
     """
 
     def __init__(
-        self, slots: Sequence[Slot], counts_steps: bool, pointwise: bool = True, name: str = ""
+        self,
+        slots: Sequence[Slot],
+        counts_steps: bool,
+        pointwise: bool = True,
+        name: str = "",
+        kind: torch.dtype | None = None,
     ) -> None:
         self.slots, self.counts_steps, self.pointwise = slots, counts_steps, pointwise
-        self.name = name
+        self.name, self.kind = name, kind
         self.params: list[Tensor] = []
         self.open: list[Slot | None] = []
         self.lanes: list[Lane] = []
@@ -152,12 +152,19 @@ class Lanes:
         """Give a first value to all state that is missing."""
         self.fresh: set[tuple[Tensor, str]] = set()
         starting = {id(p) for p in self.params}
+        started: list[tuple[Tensor, str]] = []
         for p in group["params"]:
             if id(p) in starting:
-                self._start_one(p, state, {**group, "offset": offset})
+                started += self._start_one(
+                    p, state, {**group, "offset": offset, "param": p.detach()}
+                )
             offset += p.numel()
+        stand_together(started, state)
 
-    def _start_one(self, p: Tensor, state: Any, known: Mapping[str, Any]) -> None:
+    def _start_one(
+        self, p: Tensor, state: Any, known: Mapping[str, Any]
+    ) -> Iterator[tuple[Tensor, str]]:
+        """Start what the parameter lacks; yields the names of what was started."""
         if not self.pointwise and p.is_complex():
             raise RuntimeError(
                 f"{self.name} does not support complex parameters: its step is not made for each "
@@ -166,11 +173,13 @@ class Lanes:
             )
         if self.counts_steps and "step" not in state[p]:
             state[p]["step"] = _first_count(p, known)
+        like = p.detach() if self.kind is None else p.detach().to(self.kind)
         for s in self.open:
             if s and s.name not in state[p]:
-                value = s.begin(p.detach(), known)
+                value = s.begin(like, known)
                 if value is not None:
                     state[p][s.name] = value
+                    yield p, s.name
                     if s.start is None:
                         self.fresh.add((p, s.name))
 
@@ -181,7 +190,7 @@ class Lanes:
         for p in self.params:
             own = state[p] if counted or any(self.open) else {}
             sources, targets = self._place(p, own)
-            everything = [x for x in (*sources, *targets, _real(p.grad)) if x is not None]
+            everything = [x for x in (*sources, *targets, real(p.grad)) if x is not None]
             layout = _layout(everything) if self.pointwise else "any"
             numbers = tuple(_hashable(own[name].tolist()) for name in counted)
             there = tuple((x is None, y is None) for x, y in zip(sources, targets, strict=True))
@@ -200,9 +209,9 @@ class Lanes:
         self, p: Tensor, own: dict[str, Any]
     ) -> tuple[list[Tensor | None], list[Tensor | None]]:
         """Where p and its tensors of state are read and written."""
-        sources, targets = [_real(p.detach())], [_real(p.detach())]
+        sources, targets = [real(p.detach())], [real(p.detach())]
         for s in self.open:
-            place = _real(own.get(s.name)) if s and not s.scalar else None
+            place = real(own.get(s.name)) if s and not s.scalar else None
             targets.append(place)
             sources.append(None if s and (p, s.name) in self.fresh else place)
         return sources, targets
@@ -231,7 +240,7 @@ def _append(
             columns.extend(None if x is None else [] for x in tensors)
         for column, x in zip(columns, tensors, strict=True):
             if column is not None and x is not None:
-                column.append(x if lane.layout == "any" else _flatten(x))
+                column.append(x)
 
 
 def _hashable(x: Any) -> Any:
@@ -246,46 +255,16 @@ def _first_count(p: Tensor, group: Mapping[str, Any]) -> Tensor:
     return torch.zeros((), dtype=torch.float64 if double else torch.float32, device=device)
 
 
-def _real(x: Any) -> Any:
-    """A complex tensor as pairs of reals, which is how every rule treats it."""
-    return torch.view_as_real(x) if x is not None and x.is_complex() else x
-
-
-def _order(x: Tensor) -> list[int]:
-    return sorted(range(x.dim()), key=x.stride().__getitem__, reverse=True)
-
-
 def _layout(tensors: list[Tensor]) -> str:
     first = tensors[0]
     plain = all(type(x) in (Tensor, torch.nn.Parameter) and x.dtype == first.dtype for x in tensors)
     if plain and all(x.is_contiguous() for x in tensors):
         return "contiguous"
     same = plain and all(x.stride() == first.stride() for x in tensors)
-    return "dense" if same and first.permute(_order(first)).is_contiguous() else "any"
+    return "dense" if same and first.permute(order(first)).is_contiguous() else "any"
 
 
 def _fits(layout: str, p: Tensor, g: Any) -> bool:
     if layout == "contiguous":
         return g.dtype is p.dtype and g.is_contiguous()
     return layout == "any" or (g.dtype is p.dtype and g.stride() == p.stride())
-
-
-def _flatten(x: Tensor) -> Tensor:
-    if x.is_contiguous():
-        return x if x.dim() == 1 else x.view(-1)
-    return x.permute(_order(x)).view(-1)
-
-
-def _clusters(sizes: list[int]) -> Iterator[list[int]]:
-    """Indices of small tensors, gathered until a vector is full."""
-    cluster: list[int] = []
-    total = 0
-    for index, size in enumerate(sizes):
-        if 0 < size < JOIN:
-            if total + size > JOINED:
-                yield cluster
-                cluster, total = [], 0
-            cluster.append(index)
-            total += size
-    if cluster:
-        yield cluster
