@@ -26,6 +26,7 @@ from thalweg.optim import (
     clip_by_global_norm,
     optimizer_class,
 )
+from thalweg.optim.options import Options
 
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 PYTORCHS = {n: getattr(torch.optim, made.__name__, None) for n, made in OPTIMIZERS.items()}
@@ -441,7 +442,8 @@ def test_parameters_are_checked_as_pytorchs_are(params):
 def test_signatures_and_help_are_pytorchs_and_form():
     for ours, theirs in ((OPTIMIZERS[n], made) for n, made in PYTORCHS.items() if made):
         mine, other = (list(inspect.signature(made).parameters) for made in (ours, theirs))
-        assert {*other, "form"} <= set(mine) <= {*other, "form", *ours.rule.hyperparameters}
+        own = {"form", *Options.defaults()}
+        assert {*other, *own} <= set(mine) <= {*other, *own, *ours.rule.hyperparameters}
         assert mine[: len(ours.order) + 1] == other[: len(ours.order) + 1]
         assert "Reference:" in ours.__doc__
     assert "AdamW: Adam with decoupled weight decay." in AdamW.__doc__

@@ -33,6 +33,8 @@ from thalweg.optim.forms.recipes import Recipes
 from thalweg.optim.forms.scalars import Bound
 from thalweg.optim.forms.whole import each, together
 from thalweg.optim.hyperparameters import nearest
+from thalweg.optim.options import Options
+from thalweg.optim.options.precision import Group, Precision, with_remainder
 from thalweg.optim.rule import Rule
 
 FORMS = ("auto", "each", "together", "blocks", "compiled")
@@ -55,13 +57,24 @@ class Engine:
         rule: the formula.
         form: one of `FORMS`.
         name: what to call the optimizer in messages.
+        options: how 16-bit parameters are rounded, and in which type state is kept.
 
     Raises:
         ValueError: an unknown form, or one that the rule does not permit.
     """
 
-    def __init__(self, rule: Rule, form: str = "auto", name: str | None = None) -> None:
-        self.rule, self.form, self.name = rule, form, name or rule.name
+    def __init__(
+        self,
+        rule: Rule,
+        form: str = "auto",
+        name: str | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self.name, self.form = name or rule.name, form
+        self.options = options = options or Options()
+        self.rule = with_remainder(rule) if options.rounding == "kahan" else rule
+        rule = self.rule
+        self.precision = Precision(options.rounding, options.widens, "pointwise" in rule.facts)
         self.groups: list[Lanes] = []
         self.recipes = Recipes(rule.formula)
         self.offsets = any("offset" in s.asks for s in rule.slots)
@@ -76,7 +89,7 @@ class Engine:
                 "rule if it holds."
             )
 
-    def step(self, groups: Sequence[Mapping[str, Any]], state: Any) -> None:
+    def step(self, groups: Sequence[Group], state: Any) -> None:
         """Advance every parameter that has a gradient by one step.
 
         Args:
@@ -86,6 +99,7 @@ class Engine:
         Raises:
             RuntimeError: a gradient is sparse.
         """
+        self.precision.begin(groups, self.options.rounding_seed)
         pairs = [
             (lane, {name: _scalar(group[name]) for name in self.rule.hyperparameters})
             for group, lanes in zip(groups, self._lanes(groups, state), strict=True)
@@ -104,7 +118,8 @@ class Engine:
             if index == len(self.groups):
                 pointwise = "pointwise" in self.rule.facts
                 slots, counts = self.rule.slots, self.rule.counts_steps
-                self.groups.append(Lanes(slots, counts, pointwise, self.name))
+                kind = self.options.state_dtype
+                self.groups.append(Lanes(slots, counts, pointwise, self.name, kind))
             params = [p for p in group["params"] if p.grad is not None]
             self._refuse_sparse(params)
             yield self.groups[index].at_step(params, state, group, offset)
@@ -130,8 +145,11 @@ class Engine:
         bound = Bound(self.rule.formula, lane.scalars) if lane.scalars else None
         formula = bound or self.rule.formula
         script = partial(record, bound) if bound else self.recipes.at
-        form = self._choose(lane)
-        if form == "each":
+        wide = self.precision.concerns(lane)
+        form = "each" if wide else self._choose(lane)
+        if wide:
+            each(self.precision.of(formula), lane, hyper)
+        elif form == "each":
             each(formula, lane, hyper)
         elif form == "together":
             together(formula, lane, hyper)

@@ -18,6 +18,9 @@ from torch import Tensor
 
 from thalweg.optim.engine import Engine
 from thalweg.optim.hyperparameters import check, nearest
+from thalweg.optim.options import Options
+from thalweg.optim.options.loading import load
+from thalweg.optim.options.nonfinite import Guard
 from thalweg.optim.rule import Rule
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
@@ -28,8 +31,13 @@ FLAGS: Mapping[str, Any] = {"foreach": None, "differentiable": False, "fused": N
 class RuleOptimizer(torch.optim.Optimizer):
     """An optimizer that follows a rule; made by `optimizer_class`, not by hand.
 
+    Beside the hyperparameters and `form` it takes the options of `thalweg.optim.options.Options`.
+    As PyTorch's, `state_dict()` refers to the live state, which the next step changes: copy it
+    (`copy.deepcopy`) to keep it.
+
     Raises:
-        ValueError: a hyperparameter outside its domain, or an unknown form.
+        ValueError: a hyperparameter outside its domain, an unknown form, or an option that does
+            not fit.
         TypeError: an argument that the rule does not have.
     """
 
@@ -40,6 +48,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def __init__(self, params: Params, *args: Any, form: str = "auto", **options: Any) -> None:
         name = type(self).__name__
+        chosen = Options.taken(options).checked(name, form)
         given = {**_by_position(name, self.order, args, options), **options}
         for key in given:
             if key not in self.standard or key in self.fixed:
@@ -50,8 +59,19 @@ class RuleOptimizer(torch.optim.Optimizer):
                 f"{name}(differentiable=True): steps here are not recorded for autograd. "
                 f"Use torch.optim, or call the rule itself, which is a pure function."
             )
-        self.engine = Engine(self.rule, form, name)
+        self._prepare(form, chosen)
         super().__init__(params, {**self.standard, **given})
+        chosen.fit(name, self.param_groups)
+
+    def _prepare(self, form: str, options: Options, skipped: int = 0) -> None:
+        name = type(self).__name__
+        self.options, self.guard = options, Guard(options.nonfinite, name, skipped)
+        self.engine = Engine(self.rule, form, name, options)
+
+    @property
+    def skipped_steps(self) -> int:
+        """How many steps were left out because a gradient was not finite."""
+        return self.guard.skipped
 
     @property
     def form(self) -> str:
@@ -84,25 +104,35 @@ class RuleOptimizer(torch.optim.Optimizer):
         """Advance every parameter that has a gradient; returns the closure's loss, if one is given.
 
         Raises:
-            RuntimeError: a gradient is sparse.
+            RuntimeError: a gradient is sparse; or not finite, under `nonfinite="raise"`.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self.engine.step(self.param_groups, self.state)
+        if self.guard.admits(self.param_groups):
+            self.engine.step(self.param_groups, self.state)
         return loss
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state saved here or by PyTorch; see `thalweg.optim.options.loading`.
+
+        Raises:
+            ValueError: groups, names or shapes that do not fit.
+        """
+        load(self, self.engine.rule, super().load_state_dict, state_dict)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "form": self.form}
+        own = {"form": self.form, "options": self.options, "skipped": self.skipped_steps}
+        return {**super().__getstate__(), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Called by unpickling and copying, with a form, and by load_state_dict, without one.
         state = dict(state)
-        form = state.pop("form", None)
+        own = [state.pop(key) for key in ("form", "options", "skipped") if key in state]
         super().__setstate__(state)
-        if form is not None:
-            self.engine = Engine(self.rule, form, type(self).__name__)
+        if own:
+            self._prepare(*own)
         for group in self.param_groups:
             for key, default in self.standard.items():
                 group.setdefault(key, default)
@@ -159,7 +189,9 @@ def optimizer_class(
         "fixed": dict(fixed),
         "__doc__": doc or rule.doc,
         "__module__": caller,
-        "__signature__": _signature(settings, order, {**flags, "form": "auto"}, fixed),
+        "__signature__": _signature(
+            settings, order, {**flags, "form": "auto", **Options.defaults()}, fixed
+        ),
     }
     return type(name, (RuleOptimizer,), body)
 
