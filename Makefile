@@ -1,16 +1,17 @@
 # Every target makes what it needs: a machine with Python 3.11 and make is enough.
 PYTHON ?= python3.11
 VENV   ?= .venv
+PEERS  ?= .venv-peers
 BIN    := $(VENV)/bin
 DEMO   := examples/disappointing_digits.py
 # More arguments for pytest: make test ARGS='tests/cli -x'
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench bench-step docs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-all ## Diagnose a training script that disappoints, and write its report
 	@mkdir -p reports
@@ -26,18 +27,28 @@ lint: $(VENV)/.installed-dev ## Check style (ruff) and types (mypy, strict)
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed-dev ## Run every benchmark and print its table
-	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	$(BIN)/python benchmarks/bench_curvature.py
+	$(BIN)/python benchmarks/step.py --quick
+
+bench-step: $(PEERS)/.installed ## Time every update rule beside other libraries, large models too
+	$(PEERS)/bin/python benchmarks/step.py --first --save benchmarks/results $(ARGS)
 
 docs: $(VENV)/.installed-docs ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## Remove everything that the other targets made
-	rm -rf $(VENV) build dist site reports .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) build dist site reports .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp per set of extras, renewed when the requirements change.
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@touch $@
+
+# Other optimizer libraries, in an environment of their own.
+$(PEERS)/.installed: benchmarks/requirements-peers.txt constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check -c constraints.txt -r $< -e .
 	@touch $@
 
 $(VENV)/bin/python:
