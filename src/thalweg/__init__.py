@@ -32,6 +32,7 @@ _PARTS = (
     "optim",
     "recorder",
     "report",
+    "testing",
     "trials",
 )
 

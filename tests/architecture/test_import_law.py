@@ -11,6 +11,7 @@ LAW: dict[str, set[str]] = {
     "landscapes": set(),
     "report": set(),
     "recorder": set(),
+    "testing": set(),
     "linalg": {"curvature"},
     "minimize": {"linalg", "curvature"},
     "pruning": {"linalg", "curvature"},

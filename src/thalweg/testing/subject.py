@@ -1,0 +1,155 @@
+"""The optimizer under test: how to build it, and how to make it step on given gradients.
+
+Laws say what happens ("these gradients, then those"); a `Subject` knows how this optimizer wants it
+told: with a closure, with sparse gradients, in which shapes. `probing.py` finds that out.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+STEPS = 4
+
+Gradients = Mapping[Tensor, Tensor | None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An optimizer class with settings, and how it is driven.
+
+    Attributes:
+        make: the class, or a function that takes what the class would.
+        settings: keyword arguments that every instance is built with.
+        starts: example parameters, at least two; laws work on copies.
+        sparse: it takes sparse gradients only.
+        needs_closure: `step` must be given a closure.
+        coupled: the step of one parameter depends on the gradients of others.
+    """
+
+    make: Callable[..., Optimizer]
+    settings: Mapping[str, Any]
+    starts: tuple[Tensor, ...]
+    sparse: bool = False
+    needs_closure: bool = False
+    coupled: bool = False
+
+    @property
+    def name(self) -> str:
+        """The class's name."""
+        return str(getattr(self.make, "__qualname__", self.make))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters lie."""
+        return self.starts[0].device
+
+    def takes(self, name: str) -> bool:
+        """Whether the constructor has such an argument."""
+        try:
+            named = name in inspect.signature(self.make).parameters
+        except (TypeError, ValueError):  # some classes have no signature to read
+            named = False
+        return named or name in self.build(self.parameters()).defaults
+
+    def parameters(self, starts: Iterable[Tensor] | None = None) -> list[Parameter]:
+        """Fresh parameters with the values and the memory layout of `starts`."""
+        return [Parameter(start.detach().clone()) for start in starts or self.starts]
+
+    def tensor(self, *shape: int, seed: int = 1000, dtype: torch.dtype | None = None) -> Tensor:
+        """Values between 1 and 2 in size, of either sign, of the parameters' type and device."""
+        source = torch.Generator().manual_seed(seed)
+        values = torch.randn(shape, generator=source, dtype=torch.complex128)
+        sized = values.real.sign() * (1 + values.imag.abs().clamp(max=1))
+        if (dtype or self.starts[0].dtype).is_complex:
+            sized = sized + 0.5j * values
+        return sized.to(self.device, dtype or self.starts[0].dtype)
+
+    def build(self, params: Any, **settings: Any) -> Optimizer:
+        """An optimizer, in its training mode if it has modes."""
+        optimizer = self.make(params, **{**self.settings, **settings})
+        train = getattr(optimizer, "train", None)
+        if callable(train):
+            train()
+        return optimizer
+
+    def gradient(self, p: Tensor, seed: int) -> Tensor:
+        """Normally distributed numbers in the shape, type and memory layout of `p`."""
+        source = torch.Generator().manual_seed(seed)
+        wide = torch.complex128 if p.is_complex() else torch.float64
+        values = torch.randn(p.shape, generator=source, dtype=wide)
+        return torch.empty_like(p, requires_grad=False).copy_(values)
+
+    def gradients(self, params: Sequence[Tensor], at: int) -> dict[Tensor, Tensor]:
+        """The gradients of step number `at`, one for each parameter."""
+        return {p: self.gradient(p, 100 * at + place) for place, p in enumerate(params)}
+
+    def step(
+        self, optimizer: Optimizer, gradients: Gradients, watch: Callable[[], None] | None = None
+    ) -> Any:
+        """One step with these gradients; None stands for a parameter without.
+
+        `watch` is called when the gradients are set, before the optimizer looks at them.
+        """
+        torch.manual_seed(0)  # rules that draw numbers draw the same in twin runs
+
+        def evaluate() -> Tensor:
+            loss = self._evaluate(gradients)
+            if watch:
+                watch()
+            return loss
+
+        if self.needs_closure:
+            return optimizer.step(evaluate)  # type: ignore[arg-type]  # PyTorch's says float
+        evaluate()
+        return optimizer.step()
+
+    def run(
+        self, optimizer: Optimizer, params: Sequence[Tensor], steps: int = STEPS, first: int = 0
+    ) -> list[Tensor]:
+        """Some steps, from number `first`; returns the parameters' values."""
+        for at in range(first, first + steps):
+            self.step(optimizer, self.gradients(params, at))
+        return values(params)
+
+    def ends(self, starts: Iterable[Tensor] | None = None, **settings: Any) -> list[Tensor]:
+        """Where a fresh optimizer brings fresh parameters in `STEPS` steps."""
+        params = self.parameters(starts)
+        return self.run(self.build(params, **settings), params)
+
+    def as_taken(self, gradient: Tensor | None) -> Tensor | None:
+        """The gradient in the layout that the optimizer takes: a sparse tensor's rows, or as is."""
+        if self.sparse and gradient is not None and not gradient.is_sparse:
+            return gradient.to_sparse(1)
+        return gradient
+
+    def _evaluate(self, gradients: Gradients) -> Tensor:
+        """Set every parameter's gradient and return a loss.
+
+        Where a search along a line asks for the loss, it is g.p + |p|^2 / 2, which has an end.
+        """
+        loss = torch.zeros((), device=self.device, dtype=torch.float64)
+        for p, g in gradients.items():
+            here = p.detach()
+            if g is not None and self.needs_closure:
+                g, bowl = here + g, here * here.conj() / 2
+                loss = loss + (g.conj() * here - bowl).real.sum().detach()
+            p.grad = self.as_taken(g)
+        return loss
+
+
+def values(params: Iterable[Tensor]) -> list[Tensor]:
+    """Copies of the parameters' values."""
+    return [p.detach().clone() for p in params]
+
+
+def every_parameter(optimizer: Optimizer) -> list[Tensor]:
+    """The parameters of all groups, in order."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
