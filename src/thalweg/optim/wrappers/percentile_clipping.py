@@ -57,7 +57,7 @@ def _known(window: Tensor) -> Tensor:
 def limit(g: list[Tensor], window: list[Tensor], *, clip_percentile: Any) -> Any:
     """The factor for all gradients, as a 0-d tensor; 1 where nothing is to be clipped."""
     norm = global_norm(g)
-    fullest = max(map(_known, window), key=Tensor.numel)
+    fullest = max(window, key=lambda x: len(_known(x)))
     norms = _known(with_norm(fullest, norm))
     if clip_percentile is None or not len(norms):
         return torch.ones_like(norm)
