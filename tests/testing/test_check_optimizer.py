@@ -162,12 +162,11 @@ def test_the_report_is_data():
 
 
 def test_a_waived_law_is_told_apart():
-    report = check_optimizer(
-        Climbs, waived={"loss-goes-down": "it climbs", "weight-decay-acts": "so"}
-    )
-    assert verdicts(report)["loss-goes-down"] == "waived"
-    (outcome,) = report.ended("waived")[:1]
-    assert outcome.said.startswith("so (") or outcome.said.startswith("it climbs (the loss went")
+    waived = {"loss-goes-down": "it climbs", "weight-decay-acts": "so"}
+    report = check_optimizer(Climbs, waived=waived)
+    said = {outcome.law.name: outcome.said for outcome in report.ended("waived")}
+    assert said.keys() == waived.keys()
+    assert said["loss-goes-down"].startswith("it climbs (the loss went from")
 
 
 def test_a_waiver_that_is_not_needed_is_a_fault():
@@ -243,9 +242,9 @@ def test_what_is_no_optimizer_is_an_error():
 
 
 def test_an_unknown_law_is_an_error():
-    with pytest.raises(ValueError, match="no law 'late-gradients'. Did you mean 'late-gradient'"):
+    with pytest.raises(ValueError, match=r"no law 'late-gradients'\. Did you mean 'late-gradient'"):
         check_optimizer(Sound, only=["late-gradients"])
-    with pytest.raises(ValueError, match="no law 'x'. The laws are gradient-untouched"):
+    with pytest.raises(ValueError, match=r"no law 'x'\. The laws are gradient-untouched"):
         check_optimizer(Sound, waived={"x": "y"})
 
 
