@@ -166,6 +166,7 @@ def optimizer_class(
     fixed: Mapping[str, Any] = {},
     doc: str = "",
     module: str | None = None,
+    base: type[RuleOptimizer] = RuleOptimizer,
     **defaults: Any,
 ) -> type[RuleOptimizer]:
     """Make an optimizer class of a rule.
@@ -178,6 +179,7 @@ def optimizer_class(
         fixed: hyperparameters that make the class what it is and cannot be given.
         doc: the class's docstring; the rule's own if empty.
         module: where the class will be found, for pickling; the caller's module if None.
+        base: what the class inherits, where it can do more than step.
         defaults: hyperparameters whose default is not the rule's.
     """
     settings = {**rule.settings(**defaults), **fixed}
@@ -193,7 +195,7 @@ def optimizer_class(
             settings, order, {**flags, "form": "auto", **Options.defaults()}, fixed
         ),
     }
-    return type(name, (RuleOptimizer,), body)
+    return type(name, (base,), body)
 
 
 def _signature(

@@ -50,6 +50,9 @@ define("weight_lr_power", "how fast the weights in the average grow with the lar
 define("decay_at_z", "take weight decay at z instead of y", "True or False", switch=True)
 
 
+DOC = __doc__ or ""
+
+
 def _number(p: Tensor) -> Tensor:
     return torch.zeros((), dtype=torch.float64)
 

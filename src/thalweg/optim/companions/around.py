@@ -1,0 +1,63 @@
+"""An optimizer that stands in front of another one and is an optimizer itself.
+
+Groups, state and `state_dict` are the inner optimizer's, so that schedulers, scalers and
+checkpoints work as if it stood there alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch.optim import Optimizer
+
+
+class Around(Optimizer):
+    """Passes everything on to an inner optimizer; a subclass has a step of its own.
+
+    Args:
+        optimizer: ours, PyTorch's, or anyone's.
+
+    Raises:
+        TypeError: it is no `torch.optim.Optimizer`.
+    """
+
+    optimizer: Optimizer
+    own: ClassVar[tuple[str, ...]] = ()  # attributes that copying and pickling keep
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"{type(self).__name__}({type(optimizer).__name__}, ...): the first argument must "
+                "be a torch.optim.Optimizer."
+            )
+        # What Optimizer.__init__ does besides, without making groups anew.
+        self.__setstate__({"optimizer": optimizer, "defaults": optimizer.defaults})
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """The inner optimizer's."""
+        return self.optimizer.param_groups
+
+    @property
+    def state(self) -> Any:  # type: ignore[override]
+        """The inner optimizer's."""
+        return self.optimizer.state
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group to the inner optimizer."""
+        self.optimizer.add_param_group(param_group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients."""
+        self.optimizer.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The inner optimizer's."""
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load the inner optimizer's."""
+        self.optimizer.load_state_dict(state_dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("optimizer", "defaults", *self.own)}
