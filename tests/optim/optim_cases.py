@@ -55,7 +55,13 @@ ACTIVE = {
     "r": 1.0,
 }
 # What moves a parameter that has no gradient, switched off.
-STILL = {"weight_decay": 0.0, "l1_penalty": 0.0, "rescaling": 1.0, "max_unit_norm": None}
+STILL = {
+    "weight_decay": 0.0,
+    "lambd": 0.0,
+    "l1_penalty": 0.0,
+    "rescaling": 1.0,
+    "max_unit_norm": None,
+}
 
 WRAPPERS = (
     *(l1, l2, decoupled, decoupled_from_lr, weight_decay, rescaled, bound_units, maximize),

@@ -116,7 +116,7 @@ def test_formulas_are_pure(rule):
     first = rule(p, grads[0], *state, **hyper, **known)
     second = rule(p, grads[0], *state, **hyper, **known)
     assert_close([p, grads[0], *state], before, rtol=0, atol=0)
-    assert_close(first, second, rtol=0, atol=0)
+    assert_close(first, second, rtol=0, atol=0, equal_nan=True)  # state by chance may not belong
     assert len(first) == 1 + len(rule.slots)
 
 

@@ -16,6 +16,16 @@ HYPER = {
     "adam": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "decoupled_weight_decay"),
     "adamw": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"),
     "adagrad": ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps", "maximize"),
+    "rmsprop": ("lr", "alpha", "eps", "weight_decay", "momentum", "centered", "maximize"),
+    "adadelta": ("lr", "rho", "eps", "weight_decay", "maximize"),
+    "adamax": ("lr", "betas", "eps", "weight_decay", "maximize"),
+    "nadam": (
+        *("lr", "betas", "eps", "weight_decay", "momentum_decay", "decoupled_weight_decay"),
+        "maximize",
+    ),
+    "radam": ("lr", "betas", "eps", "weight_decay", "decoupled_weight_decay", "maximize"),
+    "rprop": ("lr", "etas", "step_sizes", "maximize"),
+    "asgd": ("lr", "lambd", "alpha", "t0", "weight_decay", "maximize"),
 }
 PAIRS = {
     name: (made, getattr(torch.optim, made.__name__))
@@ -94,6 +104,13 @@ MID_RUN = {
         {"betas": BETAS},
     ],
     "adagrad": [{"lr_decay": 0.1, "weight_decay": 0.1}, {"maximize": True, "lr": 0.1}],
+    "rmsprop": [{}, {"momentum": 0.9, "centered": True, "weight_decay": 0.1}],
+    "adadelta": [{}, {"foreach": True, "lr": 0.5}],
+    "adamax": [{}, {"weight_decay": 0.1, "betas": (0.8, 0.9)}],
+    "nadam": [{}, {"weight_decay": 0.1, "decoupled_weight_decay": True}],
+    "radam": [{}, {"betas": (0.6, 0.8), "weight_decay": 0.1}],
+    "rprop": [{}, {"etas": (0.3, 1.5)}],
+    "asgd": [{}, {"t0": 1.0, "lambd": 0.1}],
 }
 
 

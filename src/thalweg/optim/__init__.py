@@ -9,7 +9,35 @@ other modifications becomes an optimizer in one line:
     Clipped = optimizer_class("Clipped", clip_by_global_norm(RULES["adam"]))
 """
 
-from thalweg.optim.classes import OPTIMIZERS, SGD, Adagrad, Adam, AdamW
+from thalweg.optim.classes import (
+    ASGD,
+    OPTIMIZERS,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    AdamWScheduleFree,
+    AveragedSGD,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+    SGDScheduleFree,
+)
+from thalweg.optim.companions import (
+    SAM,
+    Average,
+    ExponentialAverage,
+    GradientAccumulation,
+    Lookahead,
+    PolyakAverage,
+    StochasticWeightAverage,
+    averaged,
+    inverse_square_root,
+    warmup_stable_decay,
+)
 from thalweg.optim.engine import FORMS, Engine
 from thalweg.optim.hyperparameters import GLOSSARY, Hyperparameter, define
 from thalweg.optim.optimizer import RuleOptimizer, optimizer_class
@@ -34,18 +62,36 @@ from thalweg.optim.wrappers import (
 )
 
 __all__ = [
+    "ASGD",
     "FORMS",
     "GLOSSARY",
     "OPTIMIZERS",
     "RULES",
+    "SAM",
     "SGD",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "AdamWScheduleFree",
+    "Adamax",
+    "Average",
+    "AveragedSGD",
     "Engine",
+    "ExponentialAverage",
+    "GradientAccumulation",
     "Hyperparameter",
+    "Lookahead",
+    "NAdam",
+    "PolyakAverage",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
     "Rule",
     "RuleOptimizer",
+    "SGDScheduleFree",
+    "StochasticWeightAverage",
+    "averaged",
     "bound_units",
     "clip_adaptively",
     "clip_by_global_norm",
@@ -55,6 +101,7 @@ __all__ = [
     "decoupled",
     "decoupled_from_lr",
     "define",
+    "inverse_square_root",
     "l1",
     "l2",
     "lookahead",
@@ -65,5 +112,6 @@ __all__ = [
     "rule",
     "schedule_free",
     "slot",
+    "warmup_stable_decay",
     "weight_decay",
 ]

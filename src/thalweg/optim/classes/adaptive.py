@@ -1,10 +1,9 @@
 """Optimizers that give every coordinate a step of its own."""
 
-from thalweg.optim.optimizer import FLAGS, optimizer_class
-from thalweg.optim.rules import adagrad, adam
+from thalweg.optim.classes.switches import CAPTURABLE, UNFUSED
+from thalweg.optim.optimizer import optimizer_class
+from thalweg.optim.rules import adadelta, adagrad, adam, adamax, nadam, radam, rmsprop, rprop
 from thalweg.optim.wrappers import l2, maximize, weight_decay
-
-CAPTURABLE = {**FLAGS, "capturable": False}
 
 Adagrad = optimizer_class(
     "Adagrad",
@@ -34,4 +33,48 @@ pass through the moments, so that it is the same for every coordinate.
 Reference: Loshchilov & Hutter (2019), arXiv 1711.05101, algorithm 2.
 
 {adam.doc}""",
+)
+
+RMSprop = optimizer_class(
+    "RMSprop",
+    maximize(l2(rmsprop)),
+    ("lr", "alpha", "eps", "weight_decay", "momentum", "centered"),
+    flags=UNFUSED,
+    module="thalweg.optim",
+)
+
+Adadelta = optimizer_class(
+    "Adadelta",
+    maximize(l2(adadelta)),
+    ("lr", "rho", "eps", "weight_decay"),
+    flags=UNFUSED,
+    module="thalweg.optim",
+)
+
+Adamax = optimizer_class(
+    "Adamax",
+    maximize(l2(adamax)),
+    ("lr", "betas", "eps", "weight_decay"),
+    flags=UNFUSED,
+    module="thalweg.optim",
+)
+
+NAdam = optimizer_class(
+    "NAdam",
+    maximize(weight_decay(nadam)),
+    ("lr", "betas", "eps", "weight_decay", "momentum_decay", "decoupled_weight_decay"),
+    flags=UNFUSED,
+    module="thalweg.optim",
+)
+
+RAdam = optimizer_class(
+    "RAdam",
+    maximize(weight_decay(radam)),
+    ("lr", "betas", "eps", "weight_decay", "decoupled_weight_decay"),
+    flags=UNFUSED,
+    module="thalweg.optim",
+)
+
+Rprop = optimizer_class(
+    "Rprop", maximize(rprop), ("lr", "etas", "step_sizes"), flags=UNFUSED, module="thalweg.optim"
 )

@@ -1,7 +1,8 @@
 """Gradient descent and its momenta."""
 
+from thalweg.optim.classes.switches import UNFUSED
 from thalweg.optim.optimizer import optimizer_class
-from thalweg.optim.rules import sgd
+from thalweg.optim.rules import asgd, sgd
 from thalweg.optim.wrappers import l2, maximize
 
 SGD = optimizer_class(
@@ -9,4 +10,30 @@ SGD = optimizer_class(
     maximize(l2(sgd)),
     ("lr", "momentum", "dampening", "weight_decay", "nesterov"),
     module="thalweg.optim",
+)
+
+
+ASGD = optimizer_class(
+    "ASGD",
+    maximize(l2(asgd)),
+    ("lr", "lambd", "alpha", "t0", "weight_decay"),
+    flags=UNFUSED,
+    module="thalweg.optim",
+)
+
+AveragedSGD = optimizer_class(
+    "AveragedSGD",
+    maximize(l2(asgd)),
+    ("lr", "alpha", "t0", "weight_decay"),
+    flags=UNFUSED,
+    fixed={"convention": "polyak"},
+    lambd=0.0,
+    t0=0.0,
+    module="thalweg.optim",
+    doc=f"""AveragedSGD: SGD, and beside it the mean of all its iterates, in the state as `ax`.
+
+It is ASGD under the convention "polyak": averaging begins at the first step, and the learning rate,
+constant unless a schedule or `lambd` changes it, acts at once.
+
+{asgd.doc}""",
 )
