@@ -19,7 +19,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -37,12 +37,17 @@ from thalweg.optim.options import Options
 from thalweg.optim.options.precision import Group, Precision, with_remainder
 from thalweg.optim.rule import Rule
 
+if TYPE_CHECKING:
+    from thalweg.optim.forms.standins import Across
+
 FORMS = ("auto", "each", "together", "blocks", "compiled")
 
 # Compiling takes about 10 s and then saves about 1.3 ns an element a step (Adam, float32, two CPU
 # cores). To rent until the rent paid equals the price costs at most twice what the best choice in
 # hindsight would. Counted in elements, not by the clock, so that equal runs change at equal steps.
 COMPILE_PAYS = 8e9
+# The types of hyperparameters that may hold tensors.
+LOOSE = (tuple, list, Tensor, torch.nn.Parameter)
 # Half-precision kernels round differently at the end of a vector, so where it ends must not change.
 CUTTABLE = (torch.float32, torch.float64)
 
@@ -77,7 +82,9 @@ class Engine:
         self.precision = Precision(options.rounding, options.widens, "pointwise" in rule.facts)
         self.groups: list[Lanes] = []
         self.recipes = Recipes(rule.formula)
+        self.names = tuple(rule.hyperparameters)
         self.offsets = any("offset" in s.asks for s in rule.slots)
+        self.across: Across | None = None  # how to make numbers of parts numbers of all
         self.elements_seen = 0
         self.may_compile = True
         if form not in FORMS:
@@ -101,7 +108,7 @@ class Engine:
         """
         self.precision.begin(groups, self.options.rounding_seed)
         pairs = [
-            (lane, {name: _scalar(group[name]) for name in self.rule.hyperparameters})
+            (lane, {n: _scalar(x) if type(x := group[n]) in LOOSE else x for n in self.names})
             for group, lanes in zip(groups, self._lanes(groups, state), strict=True)
             for lane in lanes
         ]
@@ -110,7 +117,7 @@ class Engine:
                 hyper["t"] = lane.t
         summaries = self._summaries(pairs, state) if self.rule.summaries and pairs else {}
         for lane, hyper in pairs:
-            self._advance(lane, {**hyper, **summaries})
+            self._advance(lane, {**hyper, **summaries} if summaries else hyper)
 
     def _lanes(self, groups: Sequence[Mapping[str, Any]], state: Any) -> Iterator[list[Lane]]:
         offset = 0
@@ -120,9 +127,7 @@ class Engine:
                 slots, counts = self.rule.slots, self.rule.counts_steps
                 kind = self.options.state_dtype
                 self.groups.append(Lanes(slots, counts, pointwise, self.name, kind))
-            params = [p for p in group["params"] if p.grad is not None]
-            self._refuse_sparse(params)
-            yield self.groups[index].at_step(params, state, group, offset)
+            yield self.groups[index].at_step(group, state, offset)
             offset += sum(p.numel() for p in group["params"]) if self.offsets else 0
 
     def _summaries(self, pairs: Sequence[Pair], state: Any) -> dict[str, Any]:
@@ -131,15 +136,10 @@ class Engine:
         columns = {"p": [p.detach() for p in params], "g": [p.grad for p in params]}
         for s in self.rule.slots:
             columns[s.argument] = [state[p].get(s.name) for p in params]
+        if self.across:
+            return self.across.summaries(self.rule, params, pairs[0][1], columns)
         known = {**pairs[0][1], **columns}
         return {name: over.of(known) for name, over in self.rule.summaries.items()}
-
-    def _refuse_sparse(self, params: Sequence[Tensor]) -> None:
-        if any(p.grad is not None and p.grad.layout is not torch.strided for p in params):
-            raise RuntimeError(
-                f"{self.name} does not support sparse gradients. Use sparse=False in the layer "
-                "that makes them, or torch.optim.SparseAdam for its parameters."
-            )
 
     def _advance(self, lane: Lane, hyper: dict[str, Any]) -> None:
         bound = Bound(self.rule.formula, lane.scalars) if lane.scalars else None

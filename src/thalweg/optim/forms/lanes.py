@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter, is_
+from itertools import chain
+from operator import attrgetter, is_, methodcaller
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ from thalweg.optim.rule import Slot
 
 Column = list[Tensor] | None
 VERSION = attrgetter("_version")
+ADDRESS = methodcaller("data_ptr")
+STRIDED = torch.strided
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Lane:
     layout: str  # "contiguous" or "dense": all can be seen as vectors; "any": they cannot
     t: float | None  # the parameters' common count of steps
     scalars: dict[int, Tensor] = field(default_factory=dict)  # their scalar state, by slot
+    at: list[int] = field(default_factory=list)  # where they stand in their group
     params: list[Tensor] = field(default_factory=list)
     gradients: list[Tensor] = field(default_factory=list)
     sources: list[Column] = field(default_factory=list)  # p and the slots, before the step
@@ -44,7 +48,12 @@ class Lane:
 
     def settled(self) -> Lane:
         """The lane with what follows from its columns, once these are complete."""
-        self.pointers, self.versions = self.memory(), self.counts()
+        self.watched = [*self.params, *chain.from_iterable(self.kept.values())]
+        self.pointers, self.versions = list(map(ADDRESS, self.watched)), self.counts()
+        self.ready = not any(
+            source is None and target is not None
+            for source, target in zip(self.sources, self.targets, strict=True)
+        )
         self.vectors = list(vectors(self.sources, self.targets)) if self.layout != "any" else []
         self.elements = sum(p.numel() for p in self.params)
         return self
@@ -54,34 +63,33 @@ class Lane:
         """What a formula is given: p, g and the slots."""
         return [self.sources[0], self.gradients, *self.sources[1:]]
 
-    @property
-    def ready(self) -> bool:
-        """Whether no slot is filled for the first time."""
-        pairs = zip(self.sources, self.targets, strict=True)
-        return all((source is None) == (target is None) for source, target in pairs)
-
-    def memory(self) -> list[int]:
-        """Where everything stands that the columns were made of."""
-        return [x.data_ptr() for xs in (self.params, *self.kept.values()) for x in xs]
-
     def counts(self) -> list[int]:
         """How often each scalar of the state has been written to."""
         return [x for name in self.counted for x in map(VERSION, self.kept[name])]
 
-    def holds(self, state: Mapping[Any, Any]) -> bool:
-        """Whether nothing has been moved, exchanged or recounted since the last step."""
+    def holds(self, state: Mapping[Any, Any], gradients: Sequence[Any]) -> bool:
+        """Whether nothing has been moved, exchanged or recounted since the last step.
+
+        Args:
+            state: the optimizer's.
+            gradients: of all parameters of the group.
+        """
         own = self.owned
         return (
-            all(map(is_, own, map(state.get, self.params)))
+            self.ready  # otherwise a slot has been filled for the first time
+            and list(map(ADDRESS, self.watched)) == self.pointers
+            and all(map(is_, own, map(state.get, self.params)))
             and all(all(map(is_, xs, [o.get(k) for o in own])) for k, xs in self.kept.items())
-            and self.memory() == self.pointers
             and self.counts() == self.versions
-            and all(_fits(self.layout, p, p.grad) for p in self.params)
+            and all(
+                _fits(self.layout, p, gradients[i])
+                for p, i in zip(self.params, self.at, strict=True)
+            )
         )
 
-    def renew(self) -> None:
-        """Take this step's gradients, and count the step."""
-        self.gradients = [real(p.grad) for p in self.params]
+    def renew(self, gradients: Sequence[Any]) -> None:
+        """Take this step's gradients, of all parameters of the group, and count the step."""
+        self.gradients = [real(gradients[index]) for index in self.at]
         if self.t is not None:
             torch._foreach_add_(self.kept["step"], 1)
             self.t = float(self.kept["step"][0])
@@ -117,44 +125,58 @@ class Lanes:
         self.slots, self.counts_steps, self.pointwise = slots, counts_steps, pointwise
         self.name, self.kind = name, kind
         self.params: list[Tensor] = []
+        self.here: list[bool] = []  # which of them have a gradient
         self.open: list[Slot | None] = []
         self.lanes: list[Lane] = []
 
-    def at_step(
-        self, params: list[Tensor], state: Any, group: Mapping[str, Any], offset: int = 0
-    ) -> list[Lane]:
+    def at_step(self, group: Mapping[str, Any], state: Any, offset: int = 0) -> list[Lane]:
         """The lanes for one more step, with its gradients and the count advanced.
 
         Args:
-            params: the group's parameters that have a gradient.
-            state: the optimizer's; started where it is missing.
             group: with the rule's hyperparameters, and all its parameters.
+            state: the optimizer's; started where it is missing.
             offset: how many coordinates the groups before this one have.
         """
-        open_slots = [s if s.is_open(group) else None for s in self.slots]
-        if not self._hold(params, open_slots, state):
-            self.params, self.open = params, open_slots
+        gradients = [p.grad for p in group["params"]]
+        here = [g is not None for g in gradients]
+        open_slots = [s if s.when is None or s.is_open(group) else None for s in self.slots]
+        if not self._hold(group["params"], here, open_slots, state, gradients):
+            self._refuse_sparse(gradients)
+            self.params, self.here, self.open = list(group["params"]), here, open_slots
             self._start(state, group, offset)
-            self.lanes = list(self._sort(state))
+            self.lanes = list(self._sort(state, gradients))
         for lane in self.lanes:
-            lane.renew()
+            lane.renew(gradients)
         return self.lanes
 
-    def _hold(self, params: list[Tensor], open_slots: list[Slot | None], state: Any) -> bool:
+    def _hold(
+        self,
+        params: list[Tensor],
+        here: list[bool],
+        open_slots: list[Slot | None],
+        state: Any,
+        gradients: list[Any],
+    ) -> bool:
         return (
-            len(params) == len(self.params)
+            here == self.here
             and all(map(is_, params, self.params))
-            and open_slots == self.open
-            and all(lane.ready and lane.holds(state) for lane in self.lanes)
+            and all(map(is_, open_slots, self.open))
+            and all(lane.holds(state, gradients) for lane in self.lanes)
         )
+
+    def _refuse_sparse(self, gradients: Sequence[Any]) -> None:
+        if any(g is not None and g.layout is not torch.strided for g in gradients):
+            raise RuntimeError(
+                f"{self.name} does not support sparse gradients. Use sparse=False in the layer "
+                "that makes them, or torch.optim.SparseAdam for its parameters."
+            )
 
     def _start(self, state: Any, group: Mapping[str, Any], offset: int) -> None:
         """Give a first value to all state that is missing."""
         self.fresh: set[tuple[Tensor, str]] = set()
-        starting = {id(p) for p in self.params}
         started: list[tuple[Tensor, str]] = []
-        for p in group["params"]:
-            if id(p) in starting:
+        for p, here in zip(self.params, self.here, strict=True):
+            if here:
                 started += self._start_one(
                     p, state, {**group, "offset": offset, "param": p.detach()}
                 )
@@ -183,14 +205,16 @@ class Lanes:
                     if s.start is None:
                         self.fresh.add((p, s.name))
 
-    def _sort(self, state: Any) -> Iterator[Lane]:
+    def _sort(self, state: Any, gradients: Sequence[Any]) -> Iterator[Lane]:
         lanes: dict[Any, Lane] = {}
         counted = tuple(s.name for s in self.open if s and s.scalar)
         counted += ("step",) * self.counts_steps
-        for p in self.params:
+        for index, p in enumerate(self.params):
+            if not self.here[index]:
+                continue
             own = state[p] if counted or any(self.open) else {}
             sources, targets = self._place(p, own)
-            everything = [x for x in (*sources, *targets, real(p.grad)) if x is not None]
+            everything = [x for x in (*sources, *targets, real(gradients[index])) if x is not None]
             layout = _layout(everything) if self.pointwise else "any"
             numbers = tuple(_hashable(own[name].tolist()) for name in counted)
             there = tuple((x is None, y is None) for x, y in zip(sources, targets, strict=True))
@@ -199,6 +223,7 @@ class Lanes:
                 t = float(own["step"]) if self.counts_steps else None
                 lane = lanes[key] = Lane(layout, t, self._scalars(own), counted=counted)
             names = [s.name for s in self.open if s and s.name in own]
+            lane.at.append(index)
             _append(lane, p, own, names + ["step"] * self.counts_steps, sources, targets)
         return map(Lane.settled, lanes.values())
 
@@ -265,6 +290,8 @@ def _layout(tensors: list[Tensor]) -> str:
 
 
 def _fits(layout: str, p: Tensor, g: Any) -> bool:
+    if g.layout is not STRIDED:
+        return False
     if layout == "contiguous":
         return g.dtype is p.dtype and g.is_contiguous()
     return layout == "any" or (g.dtype is p.dtype and g.stride() == p.stride())
