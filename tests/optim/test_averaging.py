@@ -108,14 +108,10 @@ def test_the_exponential_average_forgets(beginning, decay):
 def test_averages_are_pytorchs():
     net = nn.Linear(3, 2)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    uniform, forgetting = AveragedModel(net), AveragedModel(
-        net, multi_avg_fn=get_ema_multi_avg_fn(0.9)
-    )  # fmt: skip
+    theirs = AveragedModel(net), AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.9))
     ours = PolyakAverage(optimizer), ExponentialAverage(optimizer, 0.9)
-    walk(
-        optimizer, 10, after_step=lambda: [m.update_parameters(net) for m in (uniform, forgetting)]
-    )
-    for mine, theirs in zip(ours, (uniform, forgetting), strict=True):
+    walk(optimizer, 10, after_step=lambda: [each.update_parameters(net) for each in theirs])
+    for mine, other in zip(ours, theirs, strict=True):
         assert_close(values(mine), [p.detach() for p in other.parameters()], rtol=1e-6, atol=1e-7)
 
 
