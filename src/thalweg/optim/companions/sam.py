@@ -12,8 +12,8 @@ each weight, so that rescaling a layer changes nothing:
     e = rho T^2 g / |T g|,    T = |p| + eta
 
 Convention: rho may be set for each group; the length is that of all groups. eta is 0.01 in the
-paper, and 0 in the code that most people use and here. 1e-12 is added to the length. Batch norm
-gathers statistics at both points, unless the closure prevents it.
+paper, and 0 in the code that most people use and here. A length below 1e-12 counts as that. Batch
+norm gathers statistics at both points, unless the closure prevents it.
 
 Reference: Foret, Kleiner, Mobahi & Neyshabur (2021), arXiv 2010.01412, algorithm 1; Kwon, Kim,
 Park & Choi (2021), arXiv 2102.11600, algorithm 1.
@@ -111,7 +111,7 @@ class SAM(Around):
         length = torch.nn.utils.get_total_norm(scaled)
         for (p, _, rho), x in zip(moving, scaled, strict=True):
             self.origin.append((p, p.detach().clone()))
-            p.add_(x * self._unit(p) * (rho / (length.to(p.device) + 1e-12)))
+            p.add_(x * self._unit(p) * (rho / length.to(p.device).clamp(min=1e-12)))
         if zero_grad:
             self.zero_grad()
 
