@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from thalweg.optim.engine import Engine
+from thalweg.optim.forms.standins import StandIns, may_be_needed
 from thalweg.optim.hyperparameters import check, nearest
 from thalweg.optim.options import Options
 from thalweg.optim.options.loading import load
@@ -67,6 +68,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         name = type(self).__name__
         self.options, self.guard = options, Guard(options.nonfinite, name, skipped)
         self.engine = Engine(self.rule, form, name, options)
+        self.stepper: Engine | StandIns | None = None
 
     @property
     def skipped_steps(self) -> int:
@@ -87,6 +89,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             self.rule.check(hyper)
         super().add_param_group(param_group)
         self._admit(self.param_groups[-1])
+        self.stepper = None
 
     def _admit(self, group: dict[str, Any]) -> None:
         """Take the group back if it has a parameter that the rule does not take."""
@@ -111,7 +114,8 @@ class RuleOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         if self.guard.admits(self.param_groups):
-            self.engine.step(self.param_groups, self.state)
+            stepper = self.stepper or self._choose_stepper()
+            stepper.step(self.param_groups, self.state)
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -121,6 +125,11 @@ class RuleOptimizer(torch.optim.Optimizer):
             ValueError: groups, names or shapes that do not fit.
         """
         load(self, self.engine.rule, super().load_state_dict, state_dict)
+
+    def _choose_stepper(self) -> Engine | StandIns:
+        needed = may_be_needed(self.engine.rule, self.param_groups)
+        self.stepper = StandIns(self.engine) if needed else self.engine
+        return self.stepper
 
     def __getstate__(self) -> dict[str, Any]:
         own = {"form": self.form, "options": self.options, "skipped": self.skipped_steps}

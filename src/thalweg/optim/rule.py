@@ -43,6 +43,7 @@ IMPLIED = {"rotation-equivariant": "orthogonally-equivariant"}
 Formula = Callable[..., Any]
 Start = Callable[..., Tensor | None]
 Summary = Callable[..., Any]
+Permit = Callable[[Mapping[str, Any]], bool] | None
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ class Rule:
     check: Callable[[Mapping[str, Any]], None] | None = None
     own_terms: Mapping[str, Hyperparameter] = field(default_factory=dict)
     admit: Callable[[Tensor, Mapping[str, Any]], None] | None = None
+    rows: Permit = None
     average: Callable[[Tensor, Mapping[str, Any], Mapping[str, Any]], Tensor] | None = None
     doc: str = ""
 
@@ -165,6 +167,7 @@ class Rule:
         without: Iterable[str] = (),
         slots: Mapping[str, Slot] = MappingProxyType({}),
         counts_steps: bool = False,
+        rows: Permit = None,
         **new: Any,
     ) -> Rule:
         """This rule under another formula; how a wrapper makes a rule from a rule.
@@ -176,6 +179,7 @@ class Rule:
             without: facts that no longer hold, nor what they imply.
             slots: further state, by the name that summaries know it by.
             counts_steps: whether the formula asks for `t`, even if this rule does not.
+            rows: as for `rule`, of the wrapper alone; sparse gradients are refused if None.
             new: further hyperparameters with their defaults, or `over_all(...)`.
 
         Raises:
@@ -194,6 +198,7 @@ class Rule:
             summaries={**self.summaries, **summaries},
             facts=self.facts - lost,
             counts_steps=self.counts_steps or counts_steps,
+            rows=_both(self.rows, rows),
         )
 
     def _refuse_twice(self, by: str, hyper: Mapping[str, Any], added: tuple[Slot, ...]) -> None:
@@ -211,6 +216,7 @@ def rule(
     check: Callable[[Mapping[str, Any]], None] | None = None,
     admit: Callable[[Tensor, Mapping[str, Any]], None] | None = None,
     terms: Iterable[Hyperparameter] = (),
+    rows: Permit = None,
 ) -> Callable[[Formula], Rule]:
     """Make a rule of the formula that follows; see the module for how to write one.
 
@@ -222,6 +228,9 @@ def rule(
             these hyperparameters.
         terms: glossary entries that this rule words or bounds in its own way, as PyTorch's messages
             differ from optimizer to optimizer.
+        rows: of a sparse gradient, whether the rule may, under these hyperparameters, be run on the
+            touched rows alone, because it leaves a row without gradient as it is, or is meant to;
+            if not, the gradient is made dense. None: sparse gradients are refused.
 
     Raises:
         ValueError: an unknown fact, or a hyperparameter that is not in the glossary.
@@ -250,10 +259,15 @@ def rule(
             check=check,
             own_terms=MappingProxyType({term.name: term for term in terms}),
             admit=admit,
+            rows=rows,
             doc=inspect.cleandoc(sys.modules[formula.__module__].__doc__ or ""),
         )
 
     return read
+
+
+def _both(one: Permit, other: Permit) -> Permit:
+    return (lambda hyper: one(hyper) and other(hyper)) if one and other else None
 
 
 def _slots(name: str, positional: list[inspect.Parameter]) -> tuple[Slot, ...]:

@@ -49,7 +49,8 @@ def with_remainder(rule: Rule) -> Rule:
         return (*rule.formula(p, g, *own, **hyper), remainder)
 
     start = slot("kahan_compensation", _missing)
-    return rule.wrapped("kahan", formula, slots={"remainder": start})
+    every = lambda hyper: True
+    return rule.wrapped("kahan", formula, slots={"remainder": start}, rows=every)
 
 
 class Precision:

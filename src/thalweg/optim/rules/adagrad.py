@@ -42,7 +42,7 @@ def _start(p, *, initial_accumulator_value):  # type: ignore[no-untyped-def]
 
 @rule(
     "pointwise", "odd", "loss-scale-invariant",
-    terms=[GLOSSARY["eps_placement"].among("outside", "inside")],
+    terms=[GLOSSARY["eps_placement"].among("outside", "inside")], rows=lambda hyper: True,
 )  # fmt: skip
 def adagrad(  # type: ignore[no-untyped-def]
     p, g, s=slot("sum", _start),

@@ -44,7 +44,10 @@ def _nesterov_needs_momentum(hyper: Mapping[str, Any]) -> None:
         )
 
 
-@rule("pointwise", "odd", "rotation-equivariant", check=_nesterov_needs_momentum)
+@rule(
+    "pointwise", "odd", "rotation-equivariant",
+    check=_nesterov_needs_momentum, rows=lambda hyper: not hyper["momentum"],
+)  # fmt: skip
 def sgd(  # type: ignore[no-untyped-def]
     p, g, b=slot("momentum_buffer", None, when="momentum"),
     *, lr=1e-3, momentum=0.0, dampening=0.0, nesterov=False,

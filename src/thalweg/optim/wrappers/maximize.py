@@ -11,4 +11,4 @@ def maximize(rule: Rule) -> Rule:
     def formula(p: Any, g: Any, *state: Any, maximize: Any, **hyper: Any) -> Any:
         return rule.formula(p, -g if maximize else g, *state, **hyper)
 
-    return rule.wrapped("maximize", formula, maximize=False)
+    return rule.wrapped("maximize", formula, rows=lambda hyper: True, maximize=False)

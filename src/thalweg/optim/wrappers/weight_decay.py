@@ -13,6 +13,7 @@ Reference: Hanson & Pratt (1988) for the penalty; Loshchilov & Hutter (2019), al
 decoupling.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import add
@@ -29,6 +30,10 @@ define(
 )
 
 
+def _without_decay(hyper: Mapping[str, Any]) -> bool:
+    return not hyper["weight_decay"]  # otherwise rows without gradient shrink too
+
+
 def l2(rule: Rule) -> Rule:
     """Add the penalty's gradient: g <- g + weight_decay * p."""
 
@@ -36,7 +41,9 @@ def l2(rule: Rule) -> Rule:
         g = add(g, p, alpha=weight_decay) if weight_decay else g
         return rule.formula(p, g, *state, **hyper)
 
-    return rule.wrapped("l2", formula, without=("loss-scale-invariant",), weight_decay=0.0)
+    return rule.wrapped(
+        "l2", formula, without=("loss-scale-invariant",), rows=_without_decay, weight_decay=0.0
+    )
 
 
 def decoupled(rule: Rule) -> Rule:
@@ -46,7 +53,7 @@ def decoupled(rule: Rule) -> Rule:
         p = p * (1 - lr * weight_decay) if weight_decay else p
         return rule.formula(p, g, *state, lr=lr, **hyper)
 
-    return rule.wrapped("decoupled", formula, weight_decay=0.0)
+    return rule.wrapped("decoupled", formula, rows=_without_decay, weight_decay=0.0)
 
 
 def decoupled_from_lr(rule: Rule) -> Rule:
@@ -77,6 +84,7 @@ def weight_decay(rule: Rule) -> Rule:
         "weight_decay",
         formula,
         without=("loss-scale-invariant",),
+        rows=_without_decay,
         weight_decay=0.0,
         decoupled_weight_decay=False,
     )
