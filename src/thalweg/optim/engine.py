@@ -107,14 +107,13 @@ class Engine:
             RuntimeError: a gradient is sparse.
         """
         self.precision.begin(groups, self.options.rounding_seed)
-        pairs = [
-            (lane, {n: _scalar(x) if type(x := group[n]) in LOOSE else x for n in self.names})
-            for group, lanes in zip(groups, self._lanes(groups, state), strict=True)
-            for lane in lanes
-        ]
-        for lane, hyper in pairs:
-            if lane.t is not None:
-                hyper["t"] = lane.t
+        pairs = []
+        for group, lanes in zip(groups, self._lanes(groups, state), strict=True):
+            for lane in lanes:
+                hyper = {n: _scalar(x) if type(x := group[n]) in LOOSE else x for n in self.names}
+                if lane.t is not None:
+                    hyper["t"] = lane.t
+                pairs.append((lane, hyper))
         summaries = self._summaries(pairs, state) if self.rule.summaries and pairs else {}
         for lane, hyper in pairs:
             self._advance(lane, {**hyper, **summaries} if summaries else hyper)
@@ -133,6 +132,7 @@ class Engine:
     def _summaries(self, pairs: Sequence[Pair], state: Any) -> dict[str, Any]:
         """The numbers that the rule wants of all parameters together."""
         params = [p for lane, _ in pairs for p in lane.params]
+        columns: dict[str, list[Any]]
         columns = {"p": [p.detach() for p in params], "g": [p.grad for p in params]}
         for s in self.rule.slots:
             columns[s.argument] = [state[p].get(s.name) for p in params]

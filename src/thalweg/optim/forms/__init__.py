@@ -3,8 +3,11 @@
 lanes      which parameters can share a call, and where their state stands
 scalars    a formula with its scalar state filled in
 whole      `each` and `together`: the formula on whole tensors; `batch` holds the lists
-joined     parameters as vectors, for the other two
+vectors    parameters and their state as vectors, small ones joined
+joined     a lane advanced as vectors, for the other two
+listed     ... or as lists, where the formula is a single operation
 program    a formula written down as its operations
+recipes    programs that are kept; `numbers` computes theirs from the hyperparameters
 blocks     a program piece by piece, in the processor's cache
 compiled   a program as one pass over the memory
 """

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg.optim.forms.blocks import Advance
 from thalweg.optim.forms.lanes import Lane
+from thalweg.optim.forms.listed import listed
 from thalweg.optim.forms.program import Program
 
 # From what is present and the hyperparameters to a program, its numbers and its 0-d tensors.
@@ -29,7 +30,11 @@ def joined(
         hyper: all that the formula takes besides tensors.
         prepare: makes a program into the function that advances a vector.
     """
-    program, numbers, scalars = script([c is not None for c in lane.inputs], hyper)
+    program, numbers, scalars = script(lane.present, hyper)
+    brief = listed(program) if lane.small else None
+    if brief:
+        brief(*(column for column in lane.inputs if column is not None), *numbers)
+        return
     advance = prepare(program)
     for vector in lane.vectors:
         for copy, parts in vector.loads:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.optim.forms.vectors import order, real, stand_together, vectors
+from thalweg.optim.forms.vectors import JOIN, order, real, stand_together, vectors
 from thalweg.optim.rule import Slot
 
 Column = list[Tensor] | None
@@ -56,6 +56,8 @@ class Lane:
         )
         self.vectors = list(vectors(self.sources, self.targets)) if self.layout != "any" else []
         self.elements = sum(p.numel() for p in self.params)
+        self.small = all(p.numel() < JOIN for p in self.params)
+        self.present = [column is not None for column in self.inputs]
         return self
 
     @property

@@ -43,16 +43,18 @@ class Recipes:
     def __init__(self, formula: Callable[..., Any]) -> None:
         self.formula = formula
         self.known: dict[Any, list[Recipe] | None] = {}
-        self.last: tuple[Any, Any] = (None, None)  # what was asked, and the answer
+        self.asked: Any = None  # at the last step
+        self.answered: Answer
 
     def at(self, present: Sequence[bool], hyper: Mapping[str, Any]) -> Answer:
         """What `record` gives, by a recipe where there is one."""
         values, others = _split(hyper)
         if values is None:
             return record(self.formula, present, hyper)
-        if (values, others, present) != self.last[0]:
-            self.last = (values, others, present), self._answer(present, hyper, values, others)
-        return self.last[1]
+        if (values, others, present) != self.asked:
+            self.answered = self._answer(present, hyper, values, others)
+            self.asked = (values, others, present)
+        return self.answered
 
     def _answer(
         self,
@@ -69,12 +71,12 @@ class Recipes:
             answers, numbers = recipe.calculate(*values)
             if answers == recipe.answers:
                 return recipe.program, numbers, []
-        recipe = self._learn(present, hyper)
-        if recipe is None or len(recipes) == BRANCHES:
+        learnt = self._learn(present, hyper)
+        if learnt is None or len(recipes) == BRANCHES:
             self.known[key] = None
             return record(self.formula, present, hyper)
-        recipes.append(recipe)
-        return recipe.program, recipe.calculate(*values)[1], []
+        recipes.append(learnt)
+        return learnt.program, learnt.calculate(*values)[1], []
 
     def _learn(self, present: Sequence[bool], hyper: Mapping[str, Any]) -> Recipe | None:
         """A recipe for these branches; None if the formula hides some of its arithmetic."""

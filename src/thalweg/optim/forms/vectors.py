@@ -30,12 +30,16 @@ class Vector:
     sources: list[Tensor]  # p and the slots that are filled, before the step
     targets: list[Tensor | None]  # p and the slots, after it
     loads: list[tuple[Tensor, list[Tensor]]]  # before the step: a joined copy, and of what
-    stores: list[tuple[list[Tensor], Sequence[Tensor]]]  # after it: to where, and from what
+    stores: list[tuple[list[Tensor], list[Tensor]]]  # after it: to where, and from what
 
     def gradient(self, gradients: list[Tensor]) -> Tensor:
         """The gradients of its parameters as one vector."""
-        own = [flat(gradients[index]) for index in self.at]
-        return own[0] if len(own) == 1 else torch.cat(own)
+        if len(self.at) == 1:
+            return flat(gradients[self.at[0]])
+        own = [gradients[index] for index in self.at]
+        if all(map(Tensor.is_contiguous, own)):
+            return torch._C._nn.flatten_dense_tensors(own)
+        return torch.cat(list(map(flat, own)))
 
 
 def vectors(sources: Columns, targets: Columns) -> Iterator[Vector]:
@@ -64,7 +68,7 @@ def _add(vector: Vector, filled: bool, parts: list[Tensor] | None) -> None:
         whole = parts[0].new_empty(sum(x.numel() for x in parts))
         if filled:
             vector.loads.append((whole, parts))
-        vector.stores.append((parts, torch.split(whole, [x.numel() for x in parts])))
+        vector.stores.append((parts, list(torch.split(whole, [x.numel() for x in parts]))))
     vector.targets.append(whole)
     if filled:
         vector.sources.append(whole)
