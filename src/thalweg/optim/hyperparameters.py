@@ -25,9 +25,9 @@ class Hyperparameter:
     meaning: str
     domain: str  # in words: "must be ..."
     holds: Check  # in code, for one number
-    complaint: str  # how a refusal begins; of several numbers it may name the {index} or {place}
+    complaint: str  # how a refusal begins; may name {index} or {place}, a choice's {value}
     switch: bool = False  # true or false, so not checked as a number
-    optional: bool = False  # None is allowed and means "off"
+    optional: bool = False  # None is allowed, for one of several too, and means "off"
     choices: tuple[str, ...] = ()  # the names to choose among, where it is not a number
     length: int = 1  # of how many numbers it consists; each must be in the domain
 
@@ -170,7 +170,7 @@ def check(
     """
     for name, value in settings.items():
         entry = (GLOSSARY if terms is None else terms).get(name)
-        if entry is None or entry.switch or (entry.optional and value is None):
+        if entry is None or entry.switch or _is_off(entry, value):
             continue
         if entry.choices:
             _check_choice(call, entry, value)
@@ -180,10 +180,16 @@ def check(
             _check_number(call, entry, value, entry.complaint)
 
 
+def _is_off(entry: Hyperparameter, value: Any) -> bool:
+    return entry.optional and entry.length == 1 and value is None
+
+
 def _check_choice(call: str, entry: Hyperparameter, value: Any) -> None:
     if value not in entry.choices:
+        named = entry.complaint.format(value=value)
+        refused = named if "{value}" in entry.complaint else f"{named}: {value}"
         raise ValueError(
-            f"{entry.complaint}: {value}. In {call}({entry.name}={value!r}), {entry.name} is "
+            f"{refused}. In {call}({entry.name}={value!r}), {entry.name} is "
             f"{entry.meaning} and must be {entry.domain}{' or None' if entry.optional else ''}."
         )
 
@@ -193,7 +199,8 @@ def _check_several(call: str, entry: Hyperparameter, values: Any) -> None:
         raise ValueError(f"{call}({entry.name}={values!r}): {entry.name} must be {entry.domain}.")
     for index, value in enumerate(values):
         complaint = entry.complaint.format(index=index, place=index + 1)
-        _check_number(call, entry, value, complaint, values)
+        if not (entry.optional and value is None):
+            _check_number(call, entry, value, complaint, values)
 
 
 def _check_number(
