@@ -43,6 +43,7 @@ IMPLIED = {"rotation-equivariant": "orthogonally-equivariant"}
 Formula = Callable[..., Any]
 Start = Callable[..., Tensor | None]
 Summary = Callable[..., Any]
+Average = Callable[[Tensor, Mapping[str, Any], Mapping[str, Any]], Tensor] | None
 Permit = Callable[[Mapping[str, Any]], bool] | None
 
 
@@ -135,7 +136,7 @@ class Rule:
     own_terms: Mapping[str, Hyperparameter] = field(default_factory=dict)
     admit: Callable[[Tensor, Mapping[str, Any]], None] | None = None
     rows: Permit = None
-    average: Callable[[Tensor, Mapping[str, Any], Mapping[str, Any]], Tensor] | None = None
+    average: Average = None  # where to evaluate, from a parameter, its state and hyperparameters
     doc: str = ""
 
     @property

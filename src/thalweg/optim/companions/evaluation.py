@@ -84,14 +84,15 @@ def _pairs(source: Any) -> Pairs:
 
 
 def points(optimizer: RuleOptimizer) -> Pairs:
-    """Every parameter with the point where its optimizer's rule wants the model evaluated."""
+    """Every parameter that has moved, with the point where its rule wants the model evaluated."""
     average = optimizer.rule.average
     if average is None:
         return []
     return [
-        (p, average(p.detach(), optimizer.state.get(p, {}), group))
+        (p, average(p.detach(), own, group))
         for group in optimizer.param_groups
         for p in group["params"]
+        if (own := optimizer.state.get(p))
     ]
 
 

@@ -108,7 +108,7 @@ def schedule_free(rule: Rule, beta: str = "interpolation") -> Rule:
     )
 
     def average(p: Tensor, state: Mapping[str, Any], hyper: Mapping[str, Any]) -> Tensor:
-        return torch.lerp(p, state["z"], 1 - 1 / _first(hyper[beta])) if "z" in state else p
+        return torch.lerp(p, state["z"], 1 - 1 / _first(hyper[beta]))
 
     return replace(wrapped, average=average)
 
