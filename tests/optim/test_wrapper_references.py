@@ -101,7 +101,7 @@ def schedule_free_walk(normalize, lr, beta, warmup, r, power, decay, decay_at_z)
         x, total, largest, scale = z, 0.0, 0.0, normalize()
         y = z
         for t, g in enumerate(grads, 1):
-            gamma = lr * min(1, t / warmup) if warmup else lr
+            gamma = (lr(t) if callable(lr) else lr) * (min(1, t / warmup) if warmup else 1)
             d = scale(g) + decay * (z if decay_at_z else y)
             z = z - gamma * d
             largest = max(largest, gamma)
@@ -147,6 +147,19 @@ def test_schedule_free_is_the_papers(name, normalize, beta, warmup, r, power, de
     assert_close(got, coordinates(lambda x, gs: walk(x, gs)[0], p, grads), **NEAR)
     average = made.average(got, state, hyper)
     assert_close(average, coordinates(lambda x, gs: walk(x, gs)[1], p, grads), **NEAR)
+
+
+def test_schedule_free_weights_by_the_largest_learning_rate_so_far():
+    p, grads = problem(3)
+    rate = lambda t: 0.1 if t < 20 else 0.02
+    walk = schedule_free_walk(plain, rate, 0.9, 5, 0.0, 2.0, 0.0, False)
+    made, q = schedule_free(RULES["sgd"]), torch.nn.Parameter(p.clone())
+    engine, state = Engine(made), {q: {}}
+    with torch.no_grad():
+        for t, g in enumerate(grads, 1):
+            q.grad = g
+            engine.step([{"params": [q], **made.settings(lr=rate(t), warmup_steps=5)}], state)
+    assert_close(q.detach(), coordinates(lambda x, gs: walk(x, gs)[0], p, grads), **NEAR)
 
 
 def test_schedule_free_averages_all_alike_when_weights_are_constant():
