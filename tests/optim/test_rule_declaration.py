@@ -25,11 +25,12 @@ def test_a_signature_is_the_declaration():
     assert [s.name for s in adam.slots] == ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"]
     assert adam.hyperparameters == {
         "lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False,
+        "eps_placement": "outside", "amsgrad_convention": "torch",
     }  # fmt: skip
     assert adam.counts_steps
     assert not RULES["sgd"].counts_steps
     assert adam.doc.startswith("Adam: adaptive moment estimation.")
-    assert repr(adam) == "adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, amsgrad=False)"
+    assert repr(RULES["lion"]) == "lion(lr=0.0001, betas=(0.9, 0.99))"
 
 
 def test_over_all_asks_for_a_function_of_all_gradients():

@@ -1,17 +1,29 @@
 """The optimizer classes: each a rule with its wrappers, in PyTorch's clothes, by family."""
 
 from thalweg.optim.classes.adaptive import (
+    AdaBelief,
     Adadelta,
     Adagrad,
     Adam,
     Adamax,
     AdamW,
+    Adan,
+    Lion,
     NAdam,
     RAdam,
     RMSprop,
     Rprop,
+    Yogi,
 )
-from thalweg.optim.classes.descent import ASGD, SGD, AveragedSGD
+from thalweg.optim.classes.descent import (
+    ASGD,
+    SGD,
+    AveragedSGD,
+    Momentum,
+    Nesterov,
+    SGDWithHistory,
+    SignSGD,
+)
 from thalweg.optim.classes.schedule_free import AdamWScheduleFree, SGDScheduleFree
 from thalweg.optim.optimizer import RuleOptimizer
 
@@ -32,6 +44,14 @@ OPTIMIZERS: dict[str, type[RuleOptimizer]] = {
         AveragedSGD,
         SGDScheduleFree,
         AdamWScheduleFree,
+        Yogi,
+        AdaBelief,
+        Lion,
+        Adan,
+        Momentum,
+        Nesterov,
+        SGDWithHistory,
+        SignSGD,
     )
 }
 
@@ -39,16 +59,24 @@ __all__ = [
     "ASGD",
     "OPTIMIZERS",
     "SGD",
+    "AdaBelief",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
     "AdamWScheduleFree",
     "Adamax",
+    "Adan",
     "AveragedSGD",
+    "Lion",
+    "Momentum",
     "NAdam",
+    "Nesterov",
     "RAdam",
     "RMSprop",
     "Rprop",
     "SGDScheduleFree",
+    "SGDWithHistory",
+    "SignSGD",
+    "Yogi",
 ]

@@ -2,8 +2,21 @@
 
 from thalweg.optim.classes.switches import CAPTURABLE, UNFUSED
 from thalweg.optim.optimizer import optimizer_class
-from thalweg.optim.rules import adadelta, adagrad, adam, adamax, nadam, radam, rmsprop, rprop
-from thalweg.optim.wrappers import l2, maximize, weight_decay
+from thalweg.optim.rules import (
+    adabelief,
+    adadelta,
+    adagrad,
+    adam,
+    adamax,
+    adan,
+    lion,
+    nadam,
+    radam,
+    rmsprop,
+    rprop,
+    yogi,
+)
+from thalweg.optim.wrappers import decoupled, l2, maximize, proximal, weight_decay
 
 Adagrad = optimizer_class(
     "Adagrad",
@@ -77,4 +90,27 @@ RAdam = optimizer_class(
 
 Rprop = optimizer_class(
     "Rprop", maximize(rprop), ("lr", "etas", "step_sizes"), flags=UNFUSED, module="thalweg.optim"
+)
+
+Yogi = optimizer_class(
+    "Yogi",
+    maximize(weight_decay(yogi)),
+    ("lr", "betas", "eps", "initial_accumulator_value", "weight_decay"),
+    module="thalweg.optim",
+)
+
+AdaBelief = optimizer_class(
+    "AdaBelief",
+    maximize(weight_decay(adabelief)),
+    ("lr", "betas", "eps", "weight_decay"),
+    decoupled_weight_decay=True,
+    module="thalweg.optim",
+)
+
+Lion = optimizer_class(
+    "Lion", maximize(decoupled(lion)), ("lr", "betas", "weight_decay"), module="thalweg.optim"
+)
+
+Adan = optimizer_class(
+    "Adan", maximize(proximal(adan)), ("lr", "betas", "eps", "weight_decay"), module="thalweg.optim"
 )

@@ -2,8 +2,8 @@
 
 from thalweg.optim.classes.switches import UNFUSED
 from thalweg.optim.optimizer import optimizer_class
-from thalweg.optim.rules import asgd, sgd
-from thalweg.optim.wrappers import l2, maximize
+from thalweg.optim.rules import asgd, momentum, nesterov, sgd, sgd_with_history, sign_sgd
+from thalweg.optim.wrappers import l2, maximize, weight_decay
 
 SGD = optimizer_class(
     "SGD",
@@ -36,4 +36,27 @@ It is ASGD under the convention "polyak": averaging begins at the first step, an
 constant unless a schedule or `lambd` changes it, acts at once.
 
 {asgd.doc}""",
+)
+
+Momentum = optimizer_class(
+    "Momentum", maximize(l2(momentum)), ("lr", "momentum", "weight_decay"), module="thalweg.optim"
+)
+
+Nesterov = optimizer_class(
+    "Nesterov", maximize(l2(nesterov)), ("lr", "momentum", "weight_decay"), module="thalweg.optim"
+)
+
+SGDWithHistory = optimizer_class(
+    "SGDWithHistory",
+    maximize(l2(sgd_with_history)),
+    ("lr", "history", "weight_decay"),
+    module="thalweg.optim",
+)
+
+SignSGD = optimizer_class(
+    "SignSGD",
+    maximize(weight_decay(sign_sgd)),
+    ("lr", "momentum", "weight_decay"),
+    decoupled_weight_decay=True,
+    module="thalweg.optim",
 )

@@ -12,8 +12,8 @@ Formula:
 Why: with slowly falling or constant rates the average reaches the best possible asymptotic variance
 without knowing the Hessian.
 
-When: convex or nearly convex losses; the last phase of training, read at the average (`ax`, in
-the state) instead of at p.
+When: convex or nearly convex losses; the last phase of training. Read the result at the average
+(`with averaged(optimizer):`), which is `ax` in the state.
 
 Convention: `convention="torch"` is PyTorch's, operation by operation, with what its users have
 complained of: eta and mu are computed after the step and used in the next one, so that a change of
@@ -26,6 +26,7 @@ lambd = 0. lambd is also the strength of a weight decay.
 Reference: Polyak & Juditsky (1992); Bottou (2010) and Xu (2011), arXiv 1107.2490, eq. 25 for eta.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from torch import add
@@ -61,3 +62,6 @@ def asgd(  # type: ignore[no-untyped-def]
 def _rates(steps: Any, t: Any, lr: Any, lambd: Any, alpha: Any, t0: Any) -> tuple[Any, Any]:
     """The learning rate after so many steps, and an iterate's share of the average."""
     return lr / ((1 + lambd * lr * steps) ** alpha), 1 / max(1, t - t0)
+
+
+asgd = replace(asgd, average=lambda p, state, hyper: state["ax"])

@@ -15,6 +15,7 @@ from thalweg.optim.wrappers.lookahead import lookahead
 from thalweg.optim.wrappers.maximize import maximize
 from thalweg.optim.wrappers.percentile_clipping import clip_by_percentile
 from thalweg.optim.wrappers.projection import bound_units
+from thalweg.optim.wrappers.proximal_decay import proximal
 from thalweg.optim.wrappers.rescaling import rescaled
 from thalweg.optim.wrappers.schedule_free import schedule_free
 from thalweg.optim.wrappers.weight_decay import decoupled, decoupled_from_lr, l2, weight_decay
@@ -32,6 +33,7 @@ __all__ = [
     "l2",
     "lookahead",
     "maximize",
+    "proximal",
     "rescaled",
     "schedule_free",
     "weight_decay",
