@@ -35,7 +35,6 @@ before the step, and keeps the sums whole.
 Reference: Shazeer & Stern (2018), arXiv 1804.04235, algorithms 4-6.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -103,8 +102,8 @@ def _whole(p: Tensor) -> Tensor | None:
     return zeros_like(p) if p.dim() < 2 else None
 
 
-def _rms(x: Tensor) -> float:
-    return float(norm(x, 2)) / math.sqrt(max(x.numel(), 1))
+def _rms(x: Tensor, unit: float = 1.0) -> float:
+    return float(norm(x, 2)) / float(max(x.numel(), 1) ** 0.5 * unit)
 
 
 def _mean_square(g: Tensor, dim: int, added: float) -> Tensor:
@@ -131,7 +130,7 @@ def adafactor(  # type: ignore[no-untyped-def]
         c = lerp(c, _mean_square(g, -2, added), t**beta2_decay)
         square = r @ c / r.mean(dim=-2, keepdim=True).clamp(min=floor)
     u = rsqrt(square.clamp(min=floor * floor)) * g
-    clip = max(1.0, _rms(u) / d)
+    clip = max(1.0, _rms(u, d))
     if not beta1:
         return add(p, u, alpha=-rate / clip), r, c, v, None
     m = lerp(m, u * (rate / clip), 1 - beta1)
