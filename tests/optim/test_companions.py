@@ -21,6 +21,7 @@ from thalweg.optim import (
     averaged,
     lookahead,
 )
+from thalweg.testing import check_optimizer
 
 INNER = {"ours": Adam, "PyTorch's": torch.optim.Adam, "descent": torch.optim.SGD}
 every_inner = pytest.mark.parametrize("make", INNER.values(), ids=INNER)
@@ -357,6 +358,23 @@ def test_they_are_pytorch_optimizers(build, make):
     run(optimizer, params, [[torch.ones(3)]])
     with averaged(average):
         assert len(average.averages()) == 2
+
+
+@every_around
+def test_they_keep_the_contract_of_an_optimizer(build):
+    """All that another optimizer in front does not change; SAM's step has two gradients."""
+
+    class Made(type(build([nn.Parameter(torch.ones(1))], Adam))):
+        def __init__(self, params, **options):
+            first = (params, Adam) if issubclass(Made, SAM) else (Adam(params, **options), 1)
+            super().__init__(*first, **(options if issubclass(Made, SAM) else {}))
+
+    check_optimizer(
+        Made,
+        only=["state-hooks", "state-is-swapped-in", "state-in-memory", "state-in-a-file",
+              "state-keeps-its-type", "deep-copy", "pickling", "schedulers", "named-parameters",
+              "group-added-later", "duplicate-parameter", "no-parameters", "zero-grad"],
+    )  # fmt: skip
 
 
 def test_the_state_of_the_inner_optimizer_can_be_loaded_alone():

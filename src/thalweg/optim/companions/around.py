@@ -1,7 +1,8 @@
 """An optimizer that stands in front of another one and is an optimizer itself.
 
 Groups, state and `state_dict` are the inner optimizer's, so that schedulers, scalers and
-checkpoints work as if it stood there alone.
+checkpoints work as if it stood there alone; so are the hooks on saving and loading. Hooks on the
+step are each optimizer's own, and PyTorch's global ones hear of both steps.
 """
 
 from __future__ import annotations
@@ -9,6 +10,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from torch.optim import Optimizer
+
+HOOKS = tuple(
+    f"_optimizer_{call}_{when}_hooks"
+    for call in ("state_dict", "load_state_dict")
+    for when in ("pre", "post")
+)
 
 
 class Around(Optimizer):
@@ -34,14 +41,22 @@ class Around(Optimizer):
         self.__setstate__({"optimizer": optimizer, "defaults": optimizer.defaults})
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+    def param_groups(self) -> list[dict[str, Any]]:
         """The inner optimizer's."""
         return self.optimizer.param_groups
 
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+        self.optimizer.param_groups = groups
+
     @property
-    def state(self) -> Any:  # type: ignore[override]
+    def state(self) -> Any:
         """The inner optimizer's."""
         return self.optimizer.state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self.optimizer.state = state
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group to the inner optimizer."""
@@ -58,6 +73,11 @@ class Around(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the inner optimizer's."""
         self.optimizer.load_state_dict(state_dict)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for name in HOOKS:
+            setattr(self, name, getattr(self.optimizer, name))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("optimizer", "defaults", *self.own)}
