@@ -14,6 +14,7 @@ from thalweg.optim import (
     SGD,
     Adam,
     AdamWScheduleFree,
+    AveragedSGD,
     ExponentialAverage,
     GradientAccumulation,
     PolyakAverage,
@@ -342,6 +343,16 @@ def test_schedule_free_is_evaluated_at_its_average(make, around):
     assert_close([p.detach() for p in params], path[-1], **EXACT)
     inner.eval()
     assert_close([p.detach() for p in params], inside, **EXACT)
+
+
+def test_averaged_descent_is_evaluated_at_polyaks_average():
+    params = parameters()
+    optimizer = AveragedSGD(params, lr=0.1)
+    average = PolyakAverage(optimizer)
+    path = walk(optimizer, 10)
+    with averaged(optimizer):
+        assert_close([p.detach() for p in params], mean(path), **NEAR)
+        assert_close([p.detach() for p in params], values(average), **NEAR)
 
 
 @pytest.mark.parametrize("make", [SGDScheduleFree, AdamWScheduleFree])
