@@ -49,8 +49,10 @@ class GradientAccumulation(Around):
             with torch.enable_grad():
                 loss = closure()
         for p in self._params():
-            if p.grad is not None:
-                self.sums[p] = self.sums[p] + p.grad if p in self.sums else _wide(p.grad)
+            if p.grad is not None and p in self.sums:
+                self.sums[p].add_(p.grad)
+            elif p.grad is not None:
+                self.sums[p] = _wide(p.grad)
         self.batches += 1
         if self.batches == self.every:
             self.flush()
