@@ -396,7 +396,6 @@ OURS_ALONE = [
     (Adam, {"beta": 0.9}, TypeError, r"Adam\(beta=...\): no such argument. Did you mean 'betas'"),
     (AdamW, {"decoupled_weight_decay": False}, TypeError, r"AdamW\(decoupled_weight_decay=...\)"),
     (Adam, {"form": "fast"}, ValueError, r"Adam\(form='fast'\): no such form. Choose among auto"),
-    (Adam, {"differentiable": True}, ValueError, r"Adam\(differentiable=True\).*pure function"),
 ]  # fmt: skip
 
 

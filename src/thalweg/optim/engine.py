@@ -108,7 +108,7 @@ class Engine:
         """
         self.precision.begin(groups, self.options.rounding_seed)
         pairs = []
-        for group, lanes in zip(groups, self._lanes(groups, state), strict=True):
+        for group, lanes in zip(groups, self.lanes(groups, state), strict=True):
             for lane in lanes:
                 hyper = {n: _scalar(x) if type(x := group[n]) in LOOSE else x for n in self.names}
                 if lane.t is not None:
@@ -118,7 +118,8 @@ class Engine:
         for lane, hyper in pairs:
             self._advance(lane, {**hyper, **summaries} if summaries else hyper)
 
-    def _lanes(self, groups: Sequence[Mapping[str, Any]], state: Any) -> Iterator[list[Lane]]:
+    def lanes(self, groups: Sequence[Mapping[str, Any]], state: Any) -> Iterator[list[Lane]]:
+        """For each group its lanes, with the step counted and missing state started."""
         offset = 0
         for index, group in enumerate(groups):
             if index == len(self.groups):

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from thalweg.optim.engine import Engine
+from thalweg.optim.forms.recorded import Recorded, refuse
 from thalweg.optim.forms.standins import StandIns, may_be_needed
 from thalweg.optim.hyperparameters import check, nearest
 from thalweg.optim.options import Options
@@ -56,10 +57,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                 open_keys = [k for k in self.standard if k not in self.fixed]
                 raise TypeError(f"{name}({key}=...): no such argument. {nearest(key, open_keys)}")
         if given.get("differentiable"):
-            raise ValueError(
-                f"{name}(differentiable=True): steps here are not recorded for autograd. "
-                f"Use torch.optim, or call the rule itself, which is a pure function."
-            )
+            refuse(name, form, chosen)
         self._prepare(form, chosen)
         super().__init__(params, {**self.standard, **given})
         chosen.fit(name, self.param_groups)
@@ -68,7 +66,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         name = type(self).__name__
         self.options, self.guard = options, Guard(options.nonfinite, name, skipped)
         self.engine = Engine(self.rule, form, name, options)
-        self.stepper: Engine | StandIns | None = None
+        self.stepper: Engine | StandIns | Recorded | None = None
 
     @property
     def skipped_steps(self) -> int:
@@ -126,9 +124,11 @@ class RuleOptimizer(torch.optim.Optimizer):
         """
         load(self, self.engine.rule, super().load_state_dict, state_dict)
 
-    def _choose_stepper(self) -> Engine | StandIns:
+    def _choose_stepper(self) -> Engine | StandIns | Recorded:
         needed = may_be_needed(self.engine.rule, self.param_groups)
         self.stepper = StandIns(self.engine) if needed else self.engine
+        if self.defaults["differentiable"]:
+            self.stepper = Recorded(self.engine)
         return self.stepper
 
     def __getstate__(self) -> dict[str, Any]:
