@@ -2,15 +2,17 @@
 
 import pytest
 import torch
-from optim_cases import SAMPLES, active, gradients, stepped
+from optim_cases import SAMPLES, WRAPPERS, active, gradients, stepped
 from torch.testing import assert_close
 
 from thalweg.optim import (
+    RULES,
     clip_by_global_norm,
     clip_by_value,
     decoupled,
     l2,
     maximize,
+    schedule_free,
     weight_decay,
 )
 
@@ -110,3 +112,52 @@ def test_the_outermost_wrapper_acts_first(rule, start, grads):
     assert_close(outer, by_hand(rule, start, grads, cut), rtol=1e-12, atol=1e-14)
     cut = lambda p, g: (g + 0.1 * p).clamp(-0.5, 0.5)
     assert_close(inner, by_hand(rule, start, grads, cut), rtol=1e-12, atol=1e-14)
+
+
+# What makes a wrapper do nothing.
+OFF = {
+    "weight_decay": 0.0,
+    "l1_penalty": 0.0,
+    "rescaling": 1.0,
+    "max_norm": None,
+    "max_tensor_norm": None,
+    "max_unit_norm": None,
+    "clip_value": None,
+    "clip_factor": None,
+    "clip_percentile": None,
+    "lookahead_alpha": 1.0,
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_a_wrapper_that_is_off_leaves_every_rule_as_it_is(rule, start, grads):
+    """With state of any kind: scalars, shapes of its own, none, numbers of all parameters."""
+    alone, states = stepped(rule, start, grads, **active(rule))
+    for wrapper in WRAPPERS:
+        if wrapper is schedule_free:  # takes the place of what the rule would do
+            continue
+        if {"weight_decay"} <= rule.hyperparameters.keys() & wrapper(
+            RULES["sgd"]
+        ).hyperparameters.keys():
+            with pytest.raises(ValueError, match=r"already has 'weight_decay'. Wrap it once"):
+                wrapper(rule)
+            continue
+        made = wrapper(rule)
+        off = {
+            k: v for k, v in OFF.items() if k in made.hyperparameters.keys() - rule.hyperparameters
+        }
+        got, kept = stepped(made, start, grads, **active(rule), **off)
+        assert_close(got, alone, rtol=0, atol=0, msg=made.name)
+        for own, more in zip(states, kept, strict=True):
+            assert_close({k: more[k] for k in own}, own, rtol=0, atol=0, msg=made.name)
+
+
+WITHOUT_DECAY = [r for r in RULES.values() if "weight_decay" not in r.hyperparameters]
+
+
+@pytest.mark.parametrize("rule", WITHOUT_DECAY, ids=lambda rule: rule.name)
+def test_schedule_free_walks_on_z_as_the_rule_alone_would(rule, start, grads):
+    """At fixed gradients, of which it does not matter where they are taken."""
+    alone, _ = stepped(rule, start, grads, **active(rule))
+    _, states = stepped(schedule_free(rule), start, grads, **active(rule))
+    assert_close([state["z"] for state in states], alone, rtol=0, atol=0)
