@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from optim_cases import SAMPLES, WRAPPERS, active, gradients, stepped
+from optim_cases import ACTIVE, SAMPLES, WRAPPERS, active, gradients, stepped
 from torch.testing import assert_close
 
 from thalweg.optim import (
@@ -12,6 +12,7 @@ from thalweg.optim import (
     decoupled,
     l2,
     maximize,
+    optimizer_class,
     schedule_free,
     weight_decay,
 )
@@ -161,3 +162,27 @@ def test_schedule_free_walks_on_z_as_the_rule_alone_would(rule, start, grads):
     alone, _ = stepped(rule, start, grads, **active(rule))
     _, states = stepped(schedule_free(rule), start, grads, **active(rule))
     assert_close([state["z"] for state in states], alone, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS, ids=lambda wrapper: wrapper.__name__)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_wrapped_optimizer_resumes_from_a_file(wrapper, dtype, start, tmp_path):
+    Wrapped = optimizer_class("Wrapped", wrapper(RULES["adam"]))
+    hyper = {k: v for k, v in ACTIVE.items() if k in wrapper(RULES["adam"]).hyperparameters}
+    grads = gradients(SHAPES, 11, dtype=dtype)
+
+    def walk(params, gradients, state=None):
+        optimizer = Wrapped(params, **hyper)
+        if state:
+            optimizer.load_state_dict(state)
+        for gs in gradients:
+            for p, g in zip(params, gs, strict=True):
+                p.grad = g.clone()
+            optimizer.step()
+        return optimizer.state_dict()
+
+    whole, parts = ([torch.nn.Parameter(p.to(dtype)) for p in start] for _ in range(2))
+    walk(whole, grads)
+    torch.save(walk(parts, grads[:6]), tmp_path / "state.pt")
+    walk(parts, grads[6:], torch.load(tmp_path / "state.pt", weights_only=True))
+    assert_close(parts, whole, rtol=0, atol=0)
