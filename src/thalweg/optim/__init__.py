@@ -7,14 +7,26 @@
 other modifications becomes an optimizer in one line:
 
     Clipped = optimizer_class("Clipped", clip_by_global_norm(RULES["adam"]))
+
+What goes along with any optimizer, ours or PyTorch's, stands in `companions`: averages of the
+iterates, gradient accumulation, Lookahead, SAM, schedules.
+
+    average = PolyakAverage(optimizer, start=1000)
+    ...
+    with averaged(average):
+        evaluate(model)
 """
 
 from thalweg.optim.classes import (
     ASGD,
+    LAMB,
+    LARS,
     OPTIMIZERS,
     SGD,
+    SOAP,
     AdaBelief,
     Adadelta,
+    Adafactor,
     Adagrad,
     Adam,
     Adamax,
@@ -22,16 +34,22 @@ from thalweg.optim.classes import (
     AdamWScheduleFree,
     Adan,
     AveragedSGD,
+    CoordinateDescent,
     Lion,
     Momentum,
+    Muon,
+    MuonAdamW,
     NAdam,
     Nesterov,
+    Prodigy,
     RAdam,
     RMSprop,
     Rprop,
     SGDScheduleFree,
     SGDWithHistory,
+    Shampoo,
     SignSGD,
+    Sophia,
     Yogi,
 )
 from thalweg.optim.companions import (
@@ -53,6 +71,7 @@ from thalweg.optim.rule import Rule, over_all, rule, slot
 from thalweg.optim.rules import RULES
 from thalweg.optim.wrappers import (
     bound_units,
+    cautious,
     clip_adaptively,
     clip_by_global_norm,
     clip_by_percentile,
@@ -60,9 +79,11 @@ from thalweg.optim.wrappers import (
     clip_by_value,
     decoupled,
     decoupled_from_lr,
+    for_matrices,
     l1,
     l2,
     lookahead,
+    mars,
     maximize,
     proximal,
     rescaled,
@@ -74,12 +95,16 @@ __all__ = [
     "ASGD",
     "FORMS",
     "GLOSSARY",
+    "LAMB",
+    "LARS",
     "OPTIMIZERS",
     "RULES",
     "SAM",
     "SGD",
+    "SOAP",
     "AdaBelief",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -88,6 +113,7 @@ __all__ = [
     "Adan",
     "Average",
     "AveragedSGD",
+    "CoordinateDescent",
     "Engine",
     "ExponentialAverage",
     "GradientAccumulation",
@@ -95,9 +121,12 @@ __all__ = [
     "Lion",
     "Lookahead",
     "Momentum",
+    "Muon",
+    "MuonAdamW",
     "NAdam",
     "Nesterov",
     "PolyakAverage",
+    "Prodigy",
     "RAdam",
     "RMSprop",
     "Rprop",
@@ -105,11 +134,14 @@ __all__ = [
     "RuleOptimizer",
     "SGDScheduleFree",
     "SGDWithHistory",
+    "Shampoo",
     "SignSGD",
+    "Sophia",
     "StochasticWeightAverage",
     "Yogi",
     "averaged",
     "bound_units",
+    "cautious",
     "clip_adaptively",
     "clip_by_global_norm",
     "clip_by_percentile",
@@ -118,10 +150,12 @@ __all__ = [
     "decoupled",
     "decoupled_from_lr",
     "define",
+    "for_matrices",
     "inverse_square_root",
     "l1",
     "l2",
     "lookahead",
+    "mars",
     "maximize",
     "optimizer_class",
     "over_all",
