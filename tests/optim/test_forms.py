@@ -131,13 +131,12 @@ def random_formula(source):
 @pytest.mark.parametrize("seed", range(150))
 def test_blocks_overwrite_nothing_that_is_needed(seed, monkeypatch):
     monkeypatch.setattr("thalweg.optim.forms.blocks.BLOCK", 8)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     source = torch.Generator().manual_seed(seed)
     formula = random_formula(source)
     inputs = list(torch.randn(4, 19, generator=source, dtype=torch.float64).clone().unbind())
     expected = [x.clone() for x in formula(*inputs, lr=0.3)]
     program, numbers, scalars = record(formula, [True] * 4, {"lr": 0.3})
-    in_blocks(program)(inputs, [inputs[0], *inputs[2:]], numbers, scalars)
+    in_blocks(program)([(inputs, [inputs[0], *inputs[2:]])], numbers, scalars)
     assert_close([inputs[0], *inputs[2:]], expected, rtol=0, atol=0)
 
 
@@ -260,7 +259,7 @@ def test_auto_never_ends_a_run_because_it_cannot_compile(monkeypatch):
     monkeypatch.setattr(engine_module, "COMPILE_PAYS", 3000)
 
     def no_compiler(program):
-        def advance(sources, targets, numbers, scalars):
+        def advance(calls, numbers, scalars):
             raise RuntimeError("no C++ compiler found\nmore")
 
         return advance

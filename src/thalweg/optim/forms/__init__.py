@@ -9,5 +9,6 @@ listed     ... or as lists, where the formula is a single operation
 program    a formula written down as its operations
 recipes    programs that are kept; `numbers` computes theirs from the hyperparameters
 blocks     a program piece by piece, in the processor's cache
+crew       threads that share the pieces
 compiled   a program as one pass over the memory
 """

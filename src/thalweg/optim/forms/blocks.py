@@ -4,7 +4,7 @@ A formula makes a new tensor with every operation; on a large parameter each of 
 main memory and back. Here a vector is cut into blocks, and each operation of the program writes
 either where its result belongs or into scratch memory of one block, which is used again as soon as
 nothing needs what stands in it. The arithmetic is the same, operation by operation and bit by bit.
-On 10^7 parameters Adam takes half the time of PyTorch's loop, or less.
+On 10^7 parameters Adam takes a third of the time of PyTorch's loop, or less.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from functools import cache
 import torch
 from torch import Tensor, fx
 
+from thalweg.optim.forms.crew import share, single_handed
 from thalweg.optim.forms.program import Program, fill, write_back
 
-# Elements in a block, for each thread. Smaller ones fit the second-level cache better, but each
-# operation on each block ends with the threads waiting for one another, which is dear on a machine
-# that is shared. Measured on two CPU cores with 2 MiB each.
-BLOCK = 1 << 17
+# Elements in a block: few enough for the second-level cache, and so many that the time to begin an
+# operation does not count. Measured on two CPU cores with 2 MiB each.
+BLOCK = 1 << 16
 
 # Functions that can be told where to write, and give the type that they were given.
 PLACING = frozenset(
@@ -33,11 +33,11 @@ PLACING = frozenset(
 )
 
 
-# Advances vectors: from p, g and the slots to p and the slots, which may be the same memory; with
-# the numbers and the 0-d tensors that occur in the program.
-Advance = Callable[
-    [Sequence[Tensor], Sequence[Tensor | None], Sequence[float], Sequence[Tensor]], None
-]
+# What a program is called on: p, g and the slots as vectors, and where p and the slots are to be
+# written, which may be the same memory.
+Call = tuple[Sequence[Tensor], Sequence[Tensor | None]]
+# Does all calls, given the numbers and the 0-d tensors that occur in the program.
+Advance = Callable[[Sequence[Call], Sequence[float], Sequence[Tensor]], None]
 
 
 @dataclass(frozen=True)
@@ -119,29 +119,35 @@ def _copies(program: Program, places: Sequence[Place | None]) -> Iterator[tuple[
 
 @cache
 def in_blocks(program: Program) -> Advance:
-    """A pointwise formula's program as a function that advances vectors of one length and type."""
+    """A pointwise formula's program as a function that advances vectors of one type."""
     run, count = _runner(program), schedule(program).scratch
 
-    def advance(
-        sources: Sequence[Tensor],
-        targets: Sequence[Tensor | None],
-        numbers: Sequence[float],
-        scalars: Sequence[Tensor],
-    ) -> None:
-        vectors = [*sources, *(x for x in targets if x is not None)]
-        length = sources[0].numel()
-        size = min(length, BLOCK * torch.get_num_threads())
-        scratch = sources[0].new_empty((count, size)).unbind() if count else ()
-        if length == size:
-            run(*vectors, *scratch, *numbers, *scalars)
-            return
-        for start in range(0, length, size):
-            pieces = [x[start : start + size] for x in vectors]
-            rest = pieces[0].numel()
-            places = scratch if rest == size else tuple(x[:rest] for x in scratch)
-            run(*pieces, *places, *numbers, *scalars)
+    def advance(calls: Sequence[Call], numbers: Sequence[float], scalars: Sequence[Tensor]) -> None:
+        pieces = [piece for call in calls for piece in _cut(call)]
+        most = max((length for *_, length in pieces), default=0)
+
+        def labour(indices: Iterator[int]) -> None:
+            scratch = pieces[0][0][0].new_empty((count, most)).unbind() if count else ()
+            for vectors, start, length in map(pieces.__getitem__, indices):
+                whole = vectors[0].numel() == length
+                parts = vectors if whole else [x[start : start + length] for x in vectors]
+                places = scratch if length == most else [x[:length] for x in scratch]
+                run(*parts, *places, *numbers, *scalars)
+
+        with single_handed() as threads:
+            share(labour, len(pieces), threads)
 
     return advance
+
+
+def _cut(call: Call) -> Iterator[tuple[list[Tensor], int, int]]:
+    """The pieces of a call: its vectors, and where a block of them begins and how long it is."""
+    sources, targets = call
+    vectors = [*sources, *(x for x in targets if x is not None)]
+    length = sources[0].numel()
+    size = BLOCK if sources[0].device.type == "cpu" else length
+    for start in range(0, length, size):
+        yield vectors, start, min(size, length - start)
 
 
 def _runner(program: Program) -> Callable[..., None]:

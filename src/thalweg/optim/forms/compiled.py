@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from thalweg.optim.forms.blocks import Advance
+from thalweg.optim.forms.blocks import Advance, Call
 from thalweg.optim.forms.program import Program, fill, write_back
 
 
@@ -43,14 +43,10 @@ def compiled(program: Program) -> Advance:
     """A program as a function that advances vectors, writing its results over its inputs."""
     kernel = torch.compile(_module(program), fullgraph=True, dynamic=True)
 
-    def advance(
-        sources: Sequence[Tensor],
-        targets: Sequence[Tensor | None],
-        numbers: Sequence[float],
-        scalars: Sequence[Tensor],
-    ) -> None:
-        packed = torch.tensor(numbers, dtype=torch.float64)
-        kernel(*sources, packed.to(sources[0].device), *scalars)
+    def advance(calls: Sequence[Call], numbers: Sequence[float], scalars: Sequence[Tensor]) -> None:
+        packed = torch.tensor(numbers, dtype=torch.float64).to(calls[0][0][0].device)
+        for sources, _ in calls:
+            kernel(*sources, packed, *scalars)
 
     return advance
 

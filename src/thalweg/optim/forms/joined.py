@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from thalweg.optim.forms.blocks import Advance
@@ -35,12 +34,8 @@ def joined(
     if brief:
         brief(*(column for column in lane.inputs if column is not None), *numbers)
         return
-    advance = prepare(program)
-    for vector in lane.vectors:
-        for copy, parts in vector.loads:
-            torch.cat(parts, out=copy)
-        p, *slots = vector.sources
-        g = vector.gradient(lane.gradients)
-        advance((p, g, *slots), vector.targets, numbers, scalars)
-        for parts, results in vector.stores:
-            torch._foreach_copy_(parts, results)
+    if lane.vectors:
+        calls = [vector.loaded(lane.gradients) for vector in lane.vectors]
+        prepare(program)(calls, numbers, scalars)
+        for vector in lane.vectors:
+            vector.store()

@@ -32,7 +32,18 @@ class Vector:
     loads: list[tuple[Tensor, list[Tensor]]]  # before the step: a joined copy, and of what
     stores: list[tuple[list[Tensor], list[Tensor]]]  # after it: to where, and from what
 
-    def gradient(self, gradients: list[Tensor]) -> Tensor:
+    def loaded(self, gradients: list[Tensor]) -> tuple[list[Tensor], list[Tensor | None]]:
+        """What a program is given, and where it is to write, with this step's values in place."""
+        for copy, parts in self.loads:
+            torch.cat(parts, out=copy)
+        return [self.sources[0], self._gradient(gradients), *self.sources[1:]], self.targets
+
+    def store(self) -> None:
+        """Hand out what was written to copies."""
+        for parts, results in self.stores:
+            torch._foreach_copy_(parts, results)
+
+    def _gradient(self, gradients: list[Tensor]) -> Tensor:
         """The gradients of its parameters as one vector."""
         if len(self.at) == 1:
             return flat(gradients[self.at[0]])
