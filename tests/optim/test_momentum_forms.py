@@ -1,4 +1,4 @@
-"""The forms of momentum and of Nesterov's look-ahead: which are one trajectory, and which are not."""
+"""The forms of momentum and of Nesterov's look-ahead: which are one trajectory, which are not."""
 
 import pytest
 import torch

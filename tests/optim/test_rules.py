@@ -99,7 +99,7 @@ def test_a_rule_has_exactly_the_facts_that_hold(rule, fact):
 def some_state(slot, p, known):
     """Any numbers in the shape that the slot has for this parameter."""
     first = slot.begin(p, known)
-    return first if first is None else torch.rand(first.shape, dtype=first.dtype)
+    return first if first is None else torch.rand(first.shape).to(first.dtype)
 
 
 @every_rule

@@ -10,6 +10,7 @@ from thalweg.optim.classes.adaptive import (
     Adan,
     Lion,
     NAdam,
+    Prodigy,
     RAdam,
     RMSprop,
     Rprop,
@@ -19,12 +20,14 @@ from thalweg.optim.classes.descent import (
     ASGD,
     SGD,
     AveragedSGD,
+    CoordinateDescent,
     Momentum,
     Nesterov,
     SGDWithHistory,
     SignSGD,
 )
 from thalweg.optim.classes.schedule_free import AdamWScheduleFree, SGDScheduleFree
+from thalweg.optim.classes.sophia import Sophia
 from thalweg.optim.optimizer import RuleOptimizer
 
 OPTIMIZERS: dict[str, type[RuleOptimizer]] = {
@@ -52,6 +55,9 @@ OPTIMIZERS: dict[str, type[RuleOptimizer]] = {
         Nesterov,
         SGDWithHistory,
         SignSGD,
+        Prodigy,
+        CoordinateDescent,
+        Sophia,
     )
 }
 
@@ -68,15 +74,18 @@ __all__ = [
     "Adamax",
     "Adan",
     "AveragedSGD",
+    "CoordinateDescent",
     "Lion",
     "Momentum",
     "NAdam",
     "Nesterov",
+    "Prodigy",
     "RAdam",
     "RMSprop",
     "Rprop",
     "SGDScheduleFree",
     "SGDWithHistory",
     "SignSGD",
+    "Sophia",
     "Yogi",
 ]

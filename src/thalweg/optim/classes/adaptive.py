@@ -11,6 +11,7 @@ from thalweg.optim.rules import (
     adan,
     lion,
     nadam,
+    prodigy,
     radam,
     rmsprop,
     rprop,
@@ -113,4 +114,11 @@ Lion = optimizer_class(
 
 Adan = optimizer_class(
     "Adan", maximize(proximal(adan)), ("lr", "betas", "eps", "weight_decay"), module="thalweg.optim"
+)
+
+Prodigy = optimizer_class(
+    "Prodigy",
+    maximize(prodigy),
+    ("lr", "betas", "eps", "weight_decay", "d0"),
+    module="thalweg.optim",
 )

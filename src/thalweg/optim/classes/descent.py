@@ -2,7 +2,15 @@
 
 from thalweg.optim.classes.switches import UNFUSED
 from thalweg.optim.optimizer import optimizer_class
-from thalweg.optim.rules import asgd, momentum, nesterov, sgd, sgd_with_history, sign_sgd
+from thalweg.optim.rules import (
+    asgd,
+    coordinate_descent,
+    momentum,
+    nesterov,
+    sgd,
+    sgd_with_history,
+    sign_sgd,
+)
 from thalweg.optim.wrappers import l2, maximize, weight_decay
 
 SGD = optimizer_class(
@@ -58,5 +66,12 @@ SignSGD = optimizer_class(
     maximize(weight_decay(sign_sgd)),
     ("lr", "momentum", "weight_decay"),
     decoupled_weight_decay=True,
+    module="thalweg.optim",
+)
+
+CoordinateDescent = optimizer_class(
+    "CoordinateDescent",
+    maximize(l2(coordinate_descent)),
+    ("lr", "selection", "seed", "weight_decay"),
     module="thalweg.optim",
 )

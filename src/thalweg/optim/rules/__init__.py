@@ -9,6 +9,7 @@ from thalweg.optim.rules.adam import adam
 from thalweg.optim.rules.adamax import adamax
 from thalweg.optim.rules.adan import adan
 from thalweg.optim.rules.asgd import asgd
+from thalweg.optim.rules.coordinate_descent import coordinate_descent
 from thalweg.optim.rules.lamb import lamb
 from thalweg.optim.rules.lars import lars
 from thalweg.optim.rules.lion import lion
@@ -16,6 +17,7 @@ from thalweg.optim.rules.momentum import momentum
 from thalweg.optim.rules.muon import muon
 from thalweg.optim.rules.nadam import nadam
 from thalweg.optim.rules.nesterov import nesterov
+from thalweg.optim.rules.prodigy import prodigy
 from thalweg.optim.rules.radam import radam
 from thalweg.optim.rules.rmsprop import rmsprop
 from thalweg.optim.rules.rprop import rprop
@@ -24,6 +26,7 @@ from thalweg.optim.rules.sgd_with_history import sgd_with_history
 from thalweg.optim.rules.shampoo import shampoo
 from thalweg.optim.rules.sign_sgd import sign_sgd
 from thalweg.optim.rules.soap import soap
+from thalweg.optim.rules.sophia import sophia
 from thalweg.optim.rules.yogi import yogi
 
 RULES: dict[str, Rule] = {
@@ -53,6 +56,9 @@ RULES: dict[str, Rule] = {
         adan,
         shampoo,
         soap,
+        prodigy,
+        sophia,
+        coordinate_descent,
     )
 }
 
@@ -66,6 +72,7 @@ __all__ = [
     "adamax",
     "adan",
     "asgd",
+    "coordinate_descent",
     "lamb",
     "lars",
     "lion",
@@ -73,6 +80,7 @@ __all__ = [
     "muon",
     "nadam",
     "nesterov",
+    "prodigy",
     "radam",
     "rmsprop",
     "rprop",
@@ -81,5 +89,6 @@ __all__ = [
     "shampoo",
     "sign_sgd",
     "soap",
+    "sophia",
     "yogi",
 ]
