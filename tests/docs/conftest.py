@@ -1,0 +1,6 @@
+"""The pages about optimizers are made by modules in `docs/`, which are imported from there."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
