@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from stepping import aims, cold, machine, tables
+from stepping import aims, clocks, cold, machine, tables
 from stepping.architectures import ARCHITECTURES
 from stepping.captured import captured
 from stepping.contestants import OPTIONS, Model, ours, torchs
@@ -42,7 +42,9 @@ def arguments(given=None):
     parser.add_argument("--forms", help=f"out of {', '.join(optim.FORMS)}")
     parser.add_argument("--peers", default=",".join(LIBRARIES), help="if they are installed")
     parser.add_argument("--seconds", type=float, help="of turns for one line of a table")
-    parser.add_argument("--threads", type=int, help="on a machine that others use too: 1")
+    parser.add_argument(
+        "--busy", action="store_true", help="others use the machine: one thread, processor time"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--quick", action="store_true", help="small models, nothing compiled")
     parser.add_argument("--first", action="store_true", help="first steps in new processes too")
@@ -88,7 +90,7 @@ def measure(chosen):
             print(f"{name} on {architecture.title} ...", file=sys.stderr, flush=True)
             rule = (name, "pointwise" in optim.OPTIMIZERS[name].rule.facts)
             result = race(rule, architecture, model, contestants(name, chosen), chosen.seconds)
-            if chosen.first and result.has("compiled") and architecture.large:
+            if chosen.first and result.has("compiled") and model_name == "resnet50":
                 result.first |= cold.cold_and_warm(name, model_name)
             yield result
 
@@ -118,23 +120,30 @@ def _sections(seen, architecture):
         yield f"Not there:\n\n{missing}"
 
 
+def write(results, chosen):
+    if chosen.json:
+        chosen.json.write_text(json.dumps([r.as_data() for r in results], indent=1))
+    if chosen.save:
+        chosen.save.mkdir(parents=True, exist_ok=True)
+        (chosen.save / f"step-{chosen.device}.md").write_text(page(results, chosen.device))
+
+
 def main():
     chosen = arguments()
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp()  # first steps find nothing there
     os.environ["KINETO_LOG_LEVEL"] = "99"  # or the memory counter tells of itself
     torch.manual_seed(0)
-    if chosen.threads:
-        torch.set_num_threads(chosen.threads)
+    if chosen.busy:
+        torch.set_num_threads(1)
+        clocks.count_own_time()
     if chosen.device == "cpu":
         machine.limit_memory()
-    results = list(measure(chosen))
-    text = page(results, chosen.device)
-    print(text)
-    if chosen.json:
-        chosen.json.write_text(json.dumps([r.as_data() for r in results], indent=1))
-    if chosen.save:
-        chosen.save.mkdir(parents=True, exist_ok=True)
-        (chosen.save / f"step-{chosen.device}.md").write_text(text)
+    machine.in_words(chosen.device)  # now, while the load is that of others
+    results = []
+    for result in measure(chosen):
+        results.append(result)
+        write(results, chosen)  # each time: a run of hours may be cut short
+    print(page(results, chosen.device))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Seconds and bytes: how a step is timed, and how the memory that it takes for itself is counted.
 
-Time is the processor's; on a GPU that of two CUDA events around the step. Memory is what PyTorch's
-own allocator hands out during one later step, once the state is there, at its highest: counted, not
+Time is the clock's; on a GPU that of two CUDA events around the step. Memory is what PyTorch's own
+allocator hands out during one later step, once the state is there, at its highest: counted, not
 sampled, so it is the same in every run. What the operating system sees is as much or more: the C
 library may keep freed pieces that are too small for the next request.
 """
@@ -17,14 +17,22 @@ from pathlib import Path
 
 import torch
 
+now = time.perf_counter
+
+
+def count_own_time():
+    """From now on, seconds are those that the processor works for this process."""
+    global now
+    now = time.process_time
+
 
 def seconds(work, device="cpu"):
     """How long `work` takes."""
     if device == "cuda":
         return _event_seconds(work)
-    start = time.perf_counter()
+    start = now()
     work()
-    return time.perf_counter() - start
+    return now() - start
 
 
 def _event_seconds(work):

@@ -7,6 +7,7 @@ processor first reads the lines that it is about to overwrite; both are measured
 
 import os
 import platform
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -64,13 +65,19 @@ def _data_bytes():
     return next((int(x.split()[1]) * 1024 for x in lines if x.startswith("VmData")), None)
 
 
+@cache
 def in_words(device):
-    """Processor, memory and versions."""
+    """Processor, memory, versions, and how busy it was when this was first asked."""
     if device == "cuda":
         name, memory = _gpu()
     else:
         name, memory = _processor(), _total_memory()
-    return f"{name}, {memory / 2**30:.0f} GiB. {_versions()}"
+    return f"{name}, {memory / 2**30:.0f} GiB; load at the start {_load()}. {_versions()}"
+
+
+def _load():
+    """Who else is at work: processes that ran or waited in the last minutes, on average."""
+    return f"{os.getloadavg()[2]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 def _gpu():

@@ -110,7 +110,8 @@ def _goes_on(turns, elapsed, seconds):
 
 
 def _calls(stepper, device):
-    return max(1, min(50, int(LAP / _lap(stepper, device, 3))))
+    once = _lap(stepper, device, 1)
+    return 1 if once > LAP else max(1, min(50, int(LAP / _lap(stepper, device, 3))))
 
 
 def _lap(stepper, device, calls):

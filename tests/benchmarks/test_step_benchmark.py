@@ -24,7 +24,7 @@ def run(tmp_path_factory):
     """A quick run of two rules, with what it printed and wrote."""
     folder = tmp_path_factory.mktemp("step")
     command = [sys.executable, BENCHMARKS / "step.py", "--quick", "--rules", "sgd,adam"]
-    command += ["--models", "mlp", "--seconds", "0.05", "--peers", "", "--threads", "1"]
+    command += ["--models", "mlp", "--seconds", "0.05", "--peers", "", "--busy"]
     command += ["--json", folder / "all.json", "--save", folder]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
