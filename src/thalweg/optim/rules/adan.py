@@ -20,9 +20,10 @@ When: training vision and language models from scratch, with larger learning rat
 
 Convention: betas count what is kept, as in the authors' code, where the paper counts what is new:
 its (0.02, 0.08, 0.01) are (0.98, 0.92, 0.99) here. `convention="official"` is the authors' code,
-with bias corrections. "paper" has none and starts at m = g, n = g^2. The restart condition of the
-paper's algorithm is left out, as in the code. The class decays as the paper does, by dividing by
-1 + lr * weight_decay after the step.
+with bias corrections. "paper" has none and starts at m = g, n = g^2. "optax" is the code with the
+weight 1 - b2, which is the paper's in the paper's betas, where b2 stands above. The restart
+condition of the paper's algorithm is left out, as in the code. The class decays as the paper does,
+by dividing by 1 + lr * weight_decay after the step.
 
 Reference: Xie, Zhou, Li, Lin & Yan (2022), arXiv 2208.06677, algorithm 1.
 """
@@ -39,7 +40,7 @@ from thalweg.optim.rule import rule, slot
     "pointwise", "odd", "loss-scale-invariant",
     terms=[
         replace(GLOSSARY["betas"], length=3, domain="three numbers in [0, 1)"),
-        GLOSSARY["convention"].among("official", "paper"),
+        GLOSSARY["convention"].among("official", "paper", "optax"),
     ],
 )  # fmt: skip
 def adan(  # type: ignore[no-untyped-def]
@@ -50,7 +51,8 @@ def adan(  # type: ignore[no-untyped-def]
     """One step of Adan."""
     b1, b2, b3 = betas
     change = g - (g if g_prev is None else g_prev)
-    ahead = add(g, change, alpha=b2)  # g + b2 c
+    share = 1 - b2 if convention == "optax" else b2  # of the change, in the step
+    ahead = add(g, change, alpha=share)  # g + b2 c
     m, v = lerp(m, g, 1 - b1), lerp(v, change, 1 - b2)
     n = addcmul(b3 * n, ahead, ahead, value=1 - b3)
     if convention == "paper" and g_prev is None:
@@ -58,4 +60,4 @@ def adan(  # type: ignore[no-untyped-def]
     c1, c2, c3 = (1.0,) * 3 if convention == "paper" else (1 - b**t for b in betas)
     root = sqrt(n) / c3**0.5 + eps  # sqrt(n_hat) + eps
     p = addcdiv(p, m, root, value=-lr / c1)
-    return addcdiv(p, v, root, value=-lr * b2 / c2), m, v, n, g
+    return addcdiv(p, v, root, value=-lr * share / c2), m, v, n, g

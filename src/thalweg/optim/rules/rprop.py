@@ -19,7 +19,8 @@ minibatches: a sign that changes by noise shortens every step.
 
 Convention: `convention="torch"` is as above, PyTorch's operation by operation: iRprop- of Igel &
 Huesken, which after a change of sign stays where it is. "paper" is Riedmiller & Braun's: it takes
-the last step back. lr is the first step size (the paper's 0.1) and has no effect afterwards.
+the last step back. (optax, up to 0.2.8 at least, makes every step of iRprop- one gradient late,
+which is no option here.) lr is the first step size (the paper's 0.1) and has no effect afterwards.
 
 Reference: Riedmiller & Braun (1993), section II; Igel & Huesken (2000) for the names Rprop+ (here
 "paper") and iRprop- (here "torch").
