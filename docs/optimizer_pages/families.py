@@ -19,8 +19,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     ),
     "Signs": ("sign_sgd", "rprop", "lion"),
     "A rate for every coordinate": (
-        "adagrad", "rmsprop", "adadelta", "adam", "adamax", "nadam", "radam", "yogi", "adabelief",
-        "adan", "adamwschedulefree", "sophia",
+        "adagrad", "rmsprop", "adadelta", "adam", "sparse_adam", "adamax", "nadam", "radam", "yogi",
+        "adabelief", "adan", "adamwschedulefree", "sophia",
     ),
     "A rate for every layer": ("lars", "lamb"),
     "Matrices": ("adafactor", "muon", "shampoo", "soap"),
@@ -47,6 +47,7 @@ RELATIVES: dict[str, tuple[str, ...]] = {
     "rmsprop": ("adagrad", "rprop", "adam"),
     "adadelta": ("adagrad", "rmsprop", "adam"),
     "adam": ("momentum", "rmsprop", "nadam"),
+    "sparse_adam": ("adam", "adagrad"),
     "adamax": ("adam", "rmsprop"),
     "nadam": ("adam", "nesterov"),
     "radam": ("adam", "momentum"),

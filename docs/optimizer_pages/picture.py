@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import altair as alt
 import contourpy
+import numpy as np
 import torch
 import vl_convert
 
@@ -55,7 +56,7 @@ def drawing(paths: Mapping[str, Mapping[str, Path]], terrains: Mapping[str, Terr
     return themed(vl_convert.vegalite_to_svg(spec), len(labels))
 
 
-def panel(name: str, terrain: Terrain, labels: Sequence[str]) -> alt.LayerChart:
+def panel(name: str, terrain: Terrain, labels: Sequence[str]) -> alt.LayerChart | alt.FacetChart:
     """One landscape: contour lines, the paths over them, the start and the minimizers.
 
     It names its tables, which `drawing` puts beside it: Altair would check every row.
@@ -154,7 +155,7 @@ def contours(terrain: Terrain) -> Iterator[list[list[float]]]:
     levels = torch.linspace(0, float(excess.max()) ** 0.25, LEVELS + 1)[1:] ** 4
     lines = contourpy.contour_generator(x.numpy(), y.numpy(), excess.numpy())
     for level in levels.tolist():
-        yield from (piece.round(4).tolist() for piece in lines.lines(level))
+        yield from (np.round(piece, 4).tolist() for piece in lines.lines(level))
 
 
 def themed(svg: str, count: int) -> str:
