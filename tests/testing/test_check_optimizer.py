@@ -23,12 +23,9 @@ def verdicts(report):
 
 
 def test_an_optimizer_that_needs_a_closure_gets_one():
-    report = check_optimizer(torch.optim.LBFGS, strict=False)
+    report = check_optimizer(torch.optim.LBFGS, only=["closure-is-called", "grad-scaler"])
     assert "by a closure" in report.driven
-    assert verdicts(report)["closure-is-called"] == "kept"
-    assert verdicts(report)["grad-scaler"] == "not applicable"
-    # Known faults of PyTorch's: it flattens by view, and remembers the parameters it began with.
-    assert {"channels-last-parameter", "deep-copy"} <= {o.law.name for o in report.broken}
+    assert verdicts(report) == {"closure-is-called": "kept", "grad-scaler": "not applicable"}
 
 
 def test_an_optimizer_for_sparse_gradients_gets_them():

@@ -32,11 +32,10 @@ def must_be_equal(found: Tensors, expected: Tensors, what: str) -> None:
 def must_agree(found: Tensors, expected: Tensors, starts: Tensors, what: str) -> None:
     """But for rounding, measured against the way that the expected parameters have gone."""
     for a, b, start in zip(found, expected, starts, strict=True):
-        way = _size(b - start)
-        if not _size(a - b) <= AGREE * way + _rounding(b):
-            raise Broken(
-                f"{what}: off by {_size(a - b) / way if way else float('inf'):.2g} of the way gone"
-            )
+        off, way = _size(a - b), _size(b - start)
+        if not off <= AGREE * way + _rounding(b):
+            much = f"{off / way:.2g} of the way gone" if way else f"{off:.2g}"
+            raise Broken(f"{what}: off by {much}")
 
 
 def agrees(found: Tensors, expected: Tensors, starts: Tensors) -> bool:
@@ -86,12 +85,12 @@ def refusal(error: Exception, *words: str) -> str:
             that a user would not know what is wrong.
     """
     text = f"{type(error).__name__}: {error}".lower()
-    if not any(word in text for word in words) or not _raised_on_purpose(error):
+    if not any(word in text for word in words) or not raised_on_purpose(error):
         raise Broken(f"fails, and does not say why: {brief(error)}") from error
     return f"refuses: {brief(error)}"
 
 
-def _raised_on_purpose(error: Exception) -> bool:
+def raised_on_purpose(error: Exception) -> bool:
     """Whether a `raise` statement made the error, and not a call into compiled code."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from thalweg.testing.demands import agrees, brief
-from thalweg.testing.subject import STEPS, Subject, values
+from thalweg.testing.subject import STEPS, Gradients, Subject, values
 
 USUAL, MATRICES = ((4, 3), (5,)), ((4, 3), (3, 5))
 DRIVES: tuple[dict[str, bool], ...] = ({}, {"needs_closure": True}, {"sparse": True})
@@ -76,17 +76,25 @@ def _failure(subject: Subject) -> Exception | None:
 
 
 def _is_coupled(subject: Subject) -> bool:
-    """Whether other gradients of one parameter change the way of another."""
+    """Whether one parameter goes another way beside others, or when their gradients change."""
     if subject.needs_closure:
         return True  # by the loss
-    ends: list[list[Tensor]] = []
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for factor in (1.0, 3.0):
-            params = subject.parameters()[:2]
-            optimizer = subject.build(params)
-            for at in range(STEPS):
-                one, other = subject.gradients(params, at).items()
-                subject.step(optimizer, dict([one, (other[0], factor * other[1])]))
-            ends.append(values(params[:1]))
-    return not agrees(ends[0], ends[1], subject.starts[:1])
+        alone = [_ends(subject, {place: 1.0}) for place in (0, 1)]
+        beside = [_ends(subject, {0: 1.0, 1: 1.0}), _ends(subject, {0: 1.0, 1: 3.0})]
+    starts = subject.starts[:2]
+    together = agrees(beside[0], [*alone[0], *alone[1]], starts)
+    return not (together and agrees(beside[1][:1], alone[0], starts[:1]))
+
+
+def _ends(subject: Subject, factors: Mapping[int, float]) -> list[Tensor]:
+    """Where the first two parameters, or one, end if the gradients are longer by these factors."""
+    params = {place: subject.parameters(subject.starts[place : place + 1])[0] for place in factors}
+    optimizer = subject.build(list(params.values()))
+    for at in range(STEPS):
+        gradients: Gradients = {
+            p: factors[place] * subject.gradient(p, 100 * at + place) for place, p in params.items()
+        }
+        subject.step(optimizer, gradients)
+    return values(params.values())

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-STEPS = 4
+STEPS = 8  # some rules do not move before the sixth
 
 Gradients = Mapping[Tensor, Tensor | None]
 
@@ -98,7 +98,7 @@ class Subject:
 
         `watch` is called when the gradients are set, before the optimizer looks at them.
         """
-        torch.manual_seed(0)  # rules that draw numbers draw the same in twin runs
+        self.seed()
 
         def evaluate() -> Tensor:
             loss = self._evaluate(gradients)
@@ -111,6 +111,12 @@ class Subject:
         evaluate()
         return optimizer.step()
 
+    def seed(self) -> None:
+        """Before every step, so that rules that draw numbers draw the same in twin runs."""
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would queue calls for CUDA
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed_all(0)
+
     def run(
         self, optimizer: Optimizer, params: Sequence[Tensor], steps: int = STEPS, first: int = 0
     ) -> list[Tensor]:
@@ -119,16 +125,25 @@ class Subject:
             self.step(optimizer, self.gradients(params, at))
         return values(params)
 
+    def started(self) -> tuple[Optimizer, list[Tensor]]:
+        """An optimizer after its first `STEPS` steps, and its parameters."""
+        params: list[Tensor] = list(self.parameters())
+        optimizer = self.build(params)
+        self.run(optimizer, params)
+        return optimizer, params
+
+    def goes_on(self, optimizer: Optimizer, params: Sequence[Tensor]) -> list[Tensor]:
+        """Where it goes from there in as many steps."""
+        return self.run(optimizer, params, first=STEPS)
+
     def ends(self, starts: Iterable[Tensor] | None = None, **settings: Any) -> list[Tensor]:
         """Where a fresh optimizer brings fresh parameters in `STEPS` steps."""
         params = self.parameters(starts)
         return self.run(self.build(params, **settings), params)
 
-    def as_taken(self, gradient: Tensor | None) -> Tensor | None:
+    def as_taken(self, gradient: Tensor) -> Tensor:
         """The gradient in the layout that the optimizer takes: a sparse tensor's rows, or as is."""
-        if self.sparse and gradient is not None and not gradient.is_sparse:
-            return gradient.to_sparse(1)
-        return gradient
+        return gradient.to_sparse(1) if self.sparse and not gradient.is_sparse else gradient
 
     def _evaluate(self, gradients: Gradients) -> Tensor:
         """Set every parameter's gradient and return a loss.
@@ -141,7 +156,8 @@ class Subject:
             if g is not None and self.needs_closure:
                 g, bowl = here + g, here * here.conj() / 2
                 loss = loss + (g.conj() * here - bowl).real.sum().detach()
-            p.grad = self.as_taken(g)
+            # Given a copy: an optimizer that writes to it is to be judged by one law only.
+            p.grad = None if g is None else self.as_taken(g.clone())
         return loss
 
 

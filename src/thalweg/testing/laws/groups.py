@@ -99,13 +99,13 @@ def zero_rate(subject: Subject) -> None:
     """
     rate(subject)
     off = {"weight_decay": 0.0} if subject.takes("weight_decay") else {}
-    params = subject.parameters()
+    starts = [x.to(torch.promote_types(x.dtype, torch.float64)) for x in subject.starts]
+    params = subject.parameters(starts)
     try:
         optimizer = subject.build(params, lr=0.0, **off)
     except ValueError as error:
         raise NotApplicable(refusal(error, "learning rate", "lr")) from None
-    subject.run(optimizer, params)
-    must_stay(params, subject.starts, "at lr=0, a parameter moved")
+    must_agree(subject.run(optimizer, params), starts, starts, "at lr=0, a parameter moved")
 
 
 @law
@@ -117,9 +117,7 @@ def rate_acts_at_once(subject: Subject) -> None:
     lr = rate(subject)
     ends = []
     for factor in (1.0, 0.25):
-        params = subject.parameters()
-        optimizer = subject.build(params)
-        subject.run(optimizer, params)
+        optimizer, params = subject.started()
         for group in optimizer.param_groups:
             group["lr"] = factor * lr
         ends.append(subject.run(optimizer, params, steps=1, first=STEPS))

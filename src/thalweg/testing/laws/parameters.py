@@ -59,7 +59,7 @@ def autograd_notices_the_step(subject: Subject) -> None:
     params = subject.parameters()
     optimizer = subject.build(params)
     before = [p._version for p in params]
-    subject.run(optimizer, params, steps=1)
+    subject.run(optimizer, params)
     noticed = all(p._version > version for p, version in zip(params, before, strict=True))
     demand(noticed, "the parameter's version did not change")
 

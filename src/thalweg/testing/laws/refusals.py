@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from thalweg.testing.contract import Broken, law
-from thalweg.testing.demands import needs
+from thalweg.testing.demands import brief, demand, needs, raised_on_purpose
 from thalweg.testing.laws.groups import rate
 from thalweg.testing.subject import Subject
 
@@ -19,7 +19,10 @@ def must_refuse(
         warnings.simplefilter("always")
         try:
             subject.build(params, **settings)
-        except (ValueError, TypeError, RuntimeError):
+        except (ValueError, TypeError):
+            return
+        except Exception as error:  # an error of the optimizer's own, or an accident
+            demand(raised_on_purpose(error), f"{what} is not refused, but raises {brief(error)}")
             return
     said = " ".join(str(warning.message) for warning in caught)
     if not or_warn_of or or_warn_of not in said:

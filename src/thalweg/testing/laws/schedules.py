@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
 from thalweg.testing.contract import Broken, law
 from thalweg.testing.demands import brief, demand, must_be_equal, must_differ
 from thalweg.testing.laws.groups import rate
-from thalweg.testing.subject import Subject, values
+from thalweg.testing.subject import STEPS, Subject, values
 
-PLANNED = 6  # steps
+SETTINGS = ("lr", "momentum", "betas")  # what schedulers set
 
-# Each makes a scheduler of an optimizer whose rate is lr.
+# Each makes a scheduler of an optimizer whose rate is lr. Some rules do not move at first, so
+# all of them change the rate late, too.
 SCHEDULERS: Mapping[str, Callable[[Optimizer, float], Any]] = {
     "LambdaLR": lambda o, lr: lr_scheduler.LambdaLR(o, lambda step: 1 / (1 + step)),
     "MultiplicativeLR": lambda o, lr: lr_scheduler.MultiplicativeLR(o, lambda step: 0.5),
     "StepLR": lambda o, lr: lr_scheduler.StepLR(o, 2, gamma=0.5),
-    "MultiStepLR": lambda o, lr: lr_scheduler.MultiStepLR(o, [1, 3], gamma=0.5),
-    "ConstantLR": lambda o, lr: lr_scheduler.ConstantLR(o, factor=0.5, total_iters=3),
-    "LinearLR": lambda o, lr: lr_scheduler.LinearLR(o, start_factor=0.25, total_iters=4),
+    "MultiStepLR": lambda o, lr: lr_scheduler.MultiStepLR(o, [2, 5], gamma=0.5),
+    "ConstantLR": lambda o, lr: lr_scheduler.ConstantLR(o, factor=0.5, total_iters=STEPS - 1),
+    "LinearLR": lambda o, lr: lr_scheduler.LinearLR(o, start_factor=0.25, total_iters=STEPS),
     "ExponentialLR": lambda o, lr: lr_scheduler.ExponentialLR(o, gamma=0.5),
-    "PolynomialLR": lambda o, lr: lr_scheduler.PolynomialLR(o, total_iters=PLANNED),
-    "CosineAnnealingLR": lambda o, lr: lr_scheduler.CosineAnnealingLR(o, PLANNED),
+    "PolynomialLR": lambda o, lr: lr_scheduler.PolynomialLR(o, total_iters=STEPS),
+    "CosineAnnealingLR": lambda o, lr: lr_scheduler.CosineAnnealingLR(o, STEPS),
     "CosineAnnealingWarmRestarts": lambda o, lr: lr_scheduler.CosineAnnealingWarmRestarts(o, 3),
     "OneCycleLR": lambda o, lr: lr_scheduler.OneCycleLR(
-        o, lr, total_steps=PLANNED + 1, cycle_momentum=has_momentum(o)
+        o, lr, total_steps=STEPS + 1, cycle_momentum=has_momentum(o)
     ),
     "CyclicLR": lambda o, lr: lr_scheduler.CyclicLR(
         o, lr / 10, lr, step_size_up=2, cycle_momentum=has_momentum(o)
@@ -56,52 +59,54 @@ def schedulers(subject: Subject) -> None:
     A schedule that is attached and has no effect looks like a bad schedule.
     """
     lr = rate(subject)
-    constant = _run(subject, lambda optimizer, at: None)
+    constant = subject.ends()
     for name, make in SCHEDULERS.items():
         try:
-            _moves(subject, make, lr, constant)
+            ends, plan = _scheduled(subject, make, lr)
+            demand(len(set(plan_of_rates(plan))) > 1, "the rate did not change")
+            must_be_equal(ends, _by_hand(subject, plan), "against the same rates set by hand")
+            must_differ(ends, constant, "makes no difference")
         except Broken as broken:
             raise Broken(f"{name}: {broken}") from None
-        except Exception as error:
+        except Exception as error:  # whatever the optimizer under test raises
             raise Broken(f"{name}: {brief(error)}") from error
 
 
-def _moves(
-    subject: Subject, make: Callable[[Optimizer, float], Any], lr: float, constant: Any
-) -> None:
-    plan: list[list[dict[str, Any]]] = []  # the settings of every step, as the scheduler left them
-    attached: list[Any] = []
-
-    def follow(optimizer: Optimizer, at: int) -> None:
-        if not attached:
-            attached.append(make(optimizer, lr))
-        plan.append([{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups])
-
-    def by_hand(optimizer: Optimizer, at: int) -> None:
-        for group, settings in zip(optimizer.param_groups, plan[at], strict=True):
-            group.update(settings)
-
-    def onwards() -> None:
-        (scheduler,) = attached
-        takes_loss = isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
-        scheduler.step(1.0) if takes_loss else scheduler.step()
-
-    scheduled = _run(subject, follow, onwards)
-    rates = [settings[0]["lr"] for settings in plan]
-    demand(len(set(map(float, rates))) > 1, f"the rate stayed at {float(rates[0]):.3g}")
-    must_be_equal(scheduled, _run(subject, by_hand), "against the same rates set by hand")
-    must_differ(scheduled, constant, "makes no difference")
+Plan = list[list[dict[str, Any]]]  # for every step, the settings of every group
 
 
-def _run(
-    subject: Subject,
-    before: Callable[[Optimizer, int], None],
-    after: Callable[[], None] = lambda: None,
-) -> Any:
+def plan_of_rates(plan: Plan) -> list[float]:
+    """The learning rate of the first group at every step."""
+    return [float(settings[0]["lr"]) for settings in plan]
+
+
+def _scheduled(
+    subject: Subject, make: Callable[[Optimizer, float], Any], lr: float
+) -> tuple[list[Tensor], Plan]:
+    """A run under a scheduler, and the settings that it made for every step."""
     params = subject.parameters()
     optimizer = subject.build(params)
-    for at in range(PLANNED):
-        before(optimizer, at)
+    scheduler = make(optimizer, lr)
+    takes_loss = isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
+    plan: Plan = []
+    for at in range(STEPS):
+        plan.append([_settings(group) for group in optimizer.param_groups])
         subject.step(optimizer, subject.gradients(params, at))
-        after()
+        scheduler.step(1.0) if takes_loss else scheduler.step()
+    return values(params), plan
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    """What a scheduler may have set in a group."""
+    return {name: copy.copy(group[name]) for name in SETTINGS if name in group}
+
+
+def _by_hand(subject: Subject, plan: Plan) -> list[Tensor]:
+    """The same run with these settings put into the groups before every step."""
+    params = subject.parameters()
+    optimizer = subject.build(params)
+    for at, of_groups in enumerate(plan):
+        for group, settings in zip(optimizer.param_groups, of_groups, strict=True):
+            group.update(settings)
+        subject.step(optimizer, subject.gradients(params, at))
     return values(params)

@@ -14,20 +14,7 @@ from torch.optim import Optimizer
 
 from thalweg.testing.contract import NotApplicable, law
 from thalweg.testing.demands import demand, must_be_equal, must_differ, must_stay
-from thalweg.testing.subject import STEPS, Subject, every_parameter, values
-
-
-def started(subject: Subject) -> tuple[Optimizer, list[Tensor]]:
-    """An optimizer after some steps, and its parameters."""
-    params: list[Tensor] = list(subject.parameters())
-    optimizer = subject.build(params)
-    subject.run(optimizer, params)
-    return optimizer, params
-
-
-def goes_on(subject: Subject, optimizer: Optimizer, params: list[Tensor]) -> list[Tensor]:
-    """Where it goes from there."""
-    return subject.run(optimizer, params, first=STEPS)
+from thalweg.testing.subject import Subject, every_parameter, values
 
 
 @law
@@ -56,15 +43,15 @@ def state_in_a_file(subject: Subject) -> None:
 
 
 def _resumes(subject: Subject, passed_on: Callable[[Any], Any]) -> None:
-    optimizer, params = started(subject)
+    optimizer, params = subject.started()
     for group in optimizer.param_groups:
         group.update({"lr": group["lr"] / 2} if "lr" in group else {})
     twins: list[Tensor] = list(subject.parameters(values(params)))
     other = subject.build(twins)
     other.load_state_dict(passed_on(optimizer.state_dict()))
     demand(_settings(optimizer) == _settings(other), "a group's settings were not loaded")
-    expected = goes_on(subject, optimizer, params)
-    must_be_equal(goes_on(subject, other, twins), expected, "the run that was resumed")
+    expected = subject.goes_on(optimizer, params)
+    must_be_equal(subject.goes_on(other, twins), expected, "the run that was resumed")
 
 
 def _settings(optimizer: Optimizer) -> list[dict[str, Any]]:
@@ -77,17 +64,17 @@ def state_rewinds(subject: Subject) -> str:
 
     Going back to the best epoch, or before a spike, must not leave traces of what was after.
     """
-    optimizer, params = started(subject)
+    optimizer, params = subject.started()
     live = list(state_tensors(optimizer.state_dict()))
     saved, there = copy.deepcopy(optimizer.state_dict()), values(params)
     snapshot = [x.clone() for x in live]
-    once = goes_on(subject, optimizer, params)
+    once = subject.goes_on(optimizer, params)
     with torch.no_grad():
         for p, value in zip(params, there, strict=True):
             p.copy_(value)
     moved = any(not torch.equal(a, b) for a, b in zip(live, snapshot, strict=True))
     optimizer.load_state_dict(saved)
-    must_be_equal(goes_on(subject, optimizer, params), once, "the run that was taken back")
+    must_be_equal(subject.goes_on(optimizer, params), once, "the run that was taken back")
     return "state_dict() holds the live tensors: deep-copy to keep them" if moved else ""
 
 
@@ -125,7 +112,7 @@ def state_is_packed(subject: Subject) -> None:
 
     Sharded checkpoints, and all who read or merge states, rely on this form.
     """
-    optimizer, params = started(subject)
+    optimizer, params = subject.started()
     saved = optimizer.state_dict()
     places = [place for group in saved["param_groups"] for place in group["params"]]
     demand(places == list(range(len(params))), f"the groups' params are {places}")
@@ -144,15 +131,15 @@ def state_is_swapped_in(subject: Subject) -> None:
     swap = getattr(torch.optim, "swap_in_optimizer_params_and_state", None)
     if swap is None:
         raise NotApplicable(f"PyTorch {torch.__version__} cannot do that")
-    optimizer, params = started(subject)
+    optimizer, params = subject.started()
     if not optimizer.state:
         raise NotApplicable("it has no state")
     lent = {str(place): p for place, p in enumerate(subject.parameters(values(params)))}
     kept = values(params)
     with swap(optimizer, lent, copy.deepcopy(optimizer.state_dict())):
-        on_lent = goes_on(subject, optimizer, list(lent.values()))
+        on_lent = subject.goes_on(optimizer, list(lent.values()))
     must_stay(params, kept, "the optimizer's own parameters moved")
-    must_be_equal(goes_on(subject, optimizer, params), on_lent, "on its own parameters")
+    must_be_equal(subject.goes_on(optimizer, params), on_lent, "on its own parameters")
 
 
 @law
@@ -176,11 +163,11 @@ def pickling(subject: Subject) -> None:
 
 
 def _goes_its_own_way(subject: Subject, copied: Callable[[Optimizer], Optimizer]) -> None:
-    optimizer, params = started(subject)
+    optimizer, params = subject.started()
     before = values(params)
     twin = copied(optimizer)
     demand(type(twin) is type(optimizer), f"the copy is a {type(twin).__name__}")
-    ends = goes_on(subject, twin, every_parameter(twin))
+    ends = subject.goes_on(twin, every_parameter(twin))
     must_differ(ends, before, "the copy does not move its parameters")
     must_stay(params, before, "stepping the copy moved the original's parameters")
-    must_be_equal(goes_on(subject, optimizer, params), ends, "original and copy")
+    must_be_equal(subject.goes_on(optimizer, params), ends, "original and copy")

@@ -87,8 +87,7 @@ def step_hooks(subject: Subject) -> None:
 
     Profilers, schedulers of other libraries and recorders look in through them.
     """
-    params = subject.parameters()
-    optimizer = subject.build(params)
+    optimizer, params = subject.started()
     starts, calls = values(params), []
 
     def hook(name: str) -> Any:
@@ -105,7 +104,7 @@ def step_hooks(subject: Subject) -> None:
         optimizer.register_step_post_hook(hook("post-hook")),
     ]
     try:
-        subject.run(optimizer, params, steps=1)
+        subject.run(optimizer, params, steps=1, first=STEPS)
     finally:
         for handle in handles:
             handle.remove()
@@ -182,7 +181,7 @@ def _scaled_step(
     scale = scaler.scale(torch.ones((), device=subject.device))
     for p, g in subject.gradients(params, at).items():
         p.grad = subject.as_taken(g * scale.to(g.dtype) * factor)
-    torch.manual_seed(0)
+    subject.seed()
     scaler.step(optimizer)
     scaler.update()
 
