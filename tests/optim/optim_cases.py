@@ -9,6 +9,7 @@ from thalweg.optim import (
     RULES,
     Engine,
     bound_units,
+    cautious,
     clip_adaptively,
     clip_by_global_norm,
     clip_by_percentile,
@@ -19,6 +20,7 @@ from thalweg.optim import (
     l1,
     l2,
     lookahead,
+    mars,
     maximize,
     rescaled,
     schedule_free,
@@ -53,6 +55,7 @@ ACTIVE = {
     "lookahead_steps": 2,
     "warmup_steps": 3,
     "r": 1.0,
+    "max_corrected_norm": 3.5,
 }
 # What moves a parameter that has no gradient, switched off.
 STILL = {
@@ -66,7 +69,7 @@ STILL = {
 WRAPPERS = (
     *(l1, l2, decoupled, decoupled_from_lr, weight_decay, rescaled, bound_units, maximize),
     *(clip_by_global_norm, clip_by_tensor_norm, clip_by_value, clip_adaptively, clip_by_percentile),
-    *(lookahead, schedule_free),
+    *(lookahead, schedule_free, cautious, mars),
 )
 # The rules that every wrapper meets: with little state and with all that a rule may ask for.
 SAMPLES = {name: RULES[name] for name in ("sgd", "adam")}

@@ -26,8 +26,11 @@ from thalweg.optim.classes.descent import (
     SGDWithHistory,
     SignSGD,
 )
+from thalweg.optim.classes.layerwise import LAMB, LARS
+from thalweg.optim.classes.matrix import SOAP, Adafactor, Muon, MuonAdamW, Shampoo
 from thalweg.optim.classes.schedule_free import AdamWScheduleFree, SGDScheduleFree
 from thalweg.optim.classes.sophia import Sophia
+from thalweg.optim.classes.sparse import SparseAdam
 from thalweg.optim.optimizer import RuleOptimizer
 
 OPTIMIZERS: dict[str, type[RuleOptimizer]] = {
@@ -37,6 +40,7 @@ OPTIMIZERS: dict[str, type[RuleOptimizer]] = {
         Adagrad,
         Adam,
         AdamW,
+        SparseAdam,
         RMSprop,
         Adadelta,
         Adamax,
@@ -55,6 +59,13 @@ OPTIMIZERS: dict[str, type[RuleOptimizer]] = {
         Nesterov,
         SGDWithHistory,
         SignSGD,
+        LAMB,
+        LARS,
+        Adafactor,
+        Muon,
+        MuonAdamW,
+        Shampoo,
+        SOAP,
         Prodigy,
         CoordinateDescent,
         Sophia,
@@ -63,10 +74,14 @@ OPTIMIZERS: dict[str, type[RuleOptimizer]] = {
 
 __all__ = [
     "ASGD",
+    "LAMB",
+    "LARS",
     "OPTIMIZERS",
     "SGD",
+    "SOAP",
     "AdaBelief",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -77,6 +92,8 @@ __all__ = [
     "CoordinateDescent",
     "Lion",
     "Momentum",
+    "Muon",
+    "MuonAdamW",
     "NAdam",
     "Nesterov",
     "Prodigy",
@@ -85,7 +102,9 @@ __all__ = [
     "Rprop",
     "SGDScheduleFree",
     "SGDWithHistory",
+    "Shampoo",
     "SignSGD",
     "Sophia",
+    "SparseAdam",
     "Yogi",
 ]

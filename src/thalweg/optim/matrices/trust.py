@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from thalweg.optim.matrices.shapes import in_single
+
 
 def trust(
     p: Tensor, u: Tensor, max_weight_norm: float | None = None, max_trust: float | None = None
@@ -15,7 +17,7 @@ def trust(
         max_weight_norm: the longest that the weights count.
         max_trust: the largest ratio.
     """
-    weights, step = torch.linalg.vector_norm(p), torch.linalg.vector_norm(u)
+    weights, step = map(torch.linalg.vector_norm, (in_single(p), in_single(u)))
     if max_weight_norm is not None:
         weights = weights.clamp(max=max_weight_norm)
     ratio = torch.where((weights > 0) & (step > 0), weights / step, torch.ones_like(step))

@@ -36,6 +36,7 @@ import torch
 from torch.linalg import vector_norm
 
 from thalweg.optim.hyperparameters import define
+from thalweg.optim.matrices import in_single
 from thalweg.optim.rule import rule, slot
 
 define(
@@ -69,8 +70,8 @@ def lars(  # type: ignore[no-untyped-def]
     """One step of LARS."""
     d = g + weight_decay * p
     if weight_decay or always_adapt:
-        length, slope = vector_norm(p), vector_norm(g)
-        whole = vector_norm(d) if trust_norm == "sum" else slope + weight_decay * length
+        length, slope = vector_norm(in_single(p)), vector_norm(in_single(g))
+        whole = vector_norm(in_single(d)) if trust_norm == "sum" else slope + weight_decay * length
         moving = (length > 0) & (slope > 0)
         d = d * torch.where(moving, trust_coefficient * length / (whole + eps), 1.0)
     inner, outer = (lr, 1.0) if lr_inside_momentum else (1.0, lr)

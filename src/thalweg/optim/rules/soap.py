@@ -31,7 +31,7 @@ stands beside the uncorrected root, as there. `bias_correction=False` leaves the
 algorithm 3 does for brevity. Vectors get plain Adam unless `precondition_1d`; a side longer than
 `max_precond_dim` stays in its own coordinates. Tensors of more than two dimensions are the matrix
 of their first against all others, which is `merge_dims` there. The implementation decays the
-weights after the step, the class here before, as AdamW does.
+weights after the step, and not at the skipped one; the class here before every step, as AdamW.
 
 The fact "orthogonally-equivariant" holds while the eigenvalues of L and R differ; where they
 coincide, as between directions that have seen no gradient, the basis is a matter of rounding.

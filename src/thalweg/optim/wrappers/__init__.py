@@ -5,6 +5,8 @@ gradient is added.
 """
 
 from thalweg.optim.wrappers.adaptive_clipping import clip_adaptively
+from thalweg.optim.wrappers.by_shape import for_matrices
+from thalweg.optim.wrappers.cautious import cautious
 from thalweg.optim.wrappers.clipping import (
     clip_by_global_norm,
     clip_by_tensor_norm,
@@ -12,6 +14,7 @@ from thalweg.optim.wrappers.clipping import (
 )
 from thalweg.optim.wrappers.l1 import l1
 from thalweg.optim.wrappers.lookahead import lookahead
+from thalweg.optim.wrappers.mars import mars
 from thalweg.optim.wrappers.maximize import maximize
 from thalweg.optim.wrappers.percentile_clipping import clip_by_percentile
 from thalweg.optim.wrappers.projection import bound_units
@@ -22,6 +25,7 @@ from thalweg.optim.wrappers.weight_decay import decoupled, decoupled_from_lr, l2
 
 __all__ = [
     "bound_units",
+    "cautious",
     "clip_adaptively",
     "clip_by_global_norm",
     "clip_by_percentile",
@@ -29,9 +33,11 @@ __all__ = [
     "clip_by_value",
     "decoupled",
     "decoupled_from_lr",
+    "for_matrices",
     "l1",
     "l2",
     "lookahead",
+    "mars",
     "maximize",
     "proximal",
     "rescaled",
