@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from thalweg.optim import ASGD, AveragedSGD, RMSprop
+from thalweg.optim import ASGD, AveragedSGD, RMSprop, averaged
 
 RATES = [0.1, 0.1, 0.02, 0.3, 0.05]
 
@@ -42,6 +42,14 @@ def test_averaged_descent_keeps_the_mean_of_all_iterates(p, grads):
     seen = path(AveragedSGD([p], lr=0.1), [0.1] * 5, grads)
     for count, (_, state) in enumerate(seen, 1):
         assert_close(state["ax"], torch.stack([q for q, _ in seen[:count]]).mean(0))
+
+
+def test_a_model_is_evaluated_at_the_mean(p, grads):
+    optimizer = AveragedSGD([p], lr=0.1)
+    seen = path(optimizer, [0.1] * 5, grads)
+    with averaged(optimizer):
+        assert_close(p.detach(), torch.stack([q for q, _ in seen]).mean(0))
+    assert_close(p.detach(), seen[-1][0], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("t0", [1.0, 2.0])

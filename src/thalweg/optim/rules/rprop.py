@@ -39,8 +39,6 @@ define(
     "etas",
     "by how much a step shrinks when the gradient's sign changes, and grows when it stays",
     "a pair of numbers, one in (0, 1) and one above 1",
-    lambda x: bool(x > 0),
-    "Invalid eta value at index {index}",
     length=2,
 )
 define(
