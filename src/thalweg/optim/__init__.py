@@ -50,6 +50,7 @@ from thalweg.optim.classes import (
     Shampoo,
     SignSGD,
     Sophia,
+    SparseAdam,
     Yogi,
 )
 from thalweg.optim.companions import (
@@ -138,6 +139,7 @@ __all__ = [
     "SignSGD",
     "Sophia",
     "StochasticWeightAverage",
+    "SparseAdam",
     "Yogi",
     "averaged",
     "bound_units",

@@ -100,7 +100,6 @@ class RuleOptimizer(torch.optim.Optimizer):
             self.param_groups.pop()
             raise
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Advance every parameter that has a gradient; returns the closure's loss, if one is given.
 
@@ -111,9 +110,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self.guard.admits(self.param_groups):
-            stepper = self.stepper or self._choose_stepper()
-            stepper.step(self.param_groups, self.state)
+        with torch.no_grad():
+            if self.guard.admits(self.param_groups):
+                stepper = self.stepper or self._choose_stepper()
+                stepper.step(self.param_groups, self.state)
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     def _choose_stepper(self) -> Engine | StandIns | Recorded:
         needed = may_be_needed(self.engine.rule, self.param_groups)
         self.stepper = StandIns(self.engine) if needed else self.engine
-        if self.defaults["differentiable"]:
+        if self.defaults.get("differentiable"):
             self.stepper = Recorded(self.engine)
         return self.stepper
 

@@ -33,9 +33,6 @@ class Rows:
         group: the parameter's.
         state: the parameter's; started where it is missing.
         kind: the type that state starts in; the parameter's if None.
-
-    Raises:
-        RuntimeError: the gradient has another layout.
     """
 
     def __init__(
@@ -46,12 +43,7 @@ class Rows:
         state: Own,
         kind: torch.dtype | None,
     ) -> None:
-        g = p.grad
-        if g is None or g.layout is not torch.sparse_coo:
-            raise RuntimeError(
-                f"{rule.name}: a gradient of layout {g is not None and g.layout} cannot be taken "
-                "row by row. Convert it with .to_sparse_coo(), or make it dense."
-            )
+        g: Any = p.grad
         g = g.coalesce()
         self.p, self.at = p.detach(), tuple(g.indices())
         start(p, rule, group, state, kind)

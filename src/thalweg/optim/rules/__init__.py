@@ -27,6 +27,7 @@ from thalweg.optim.rules.shampoo import shampoo
 from thalweg.optim.rules.sign_sgd import sign_sgd
 from thalweg.optim.rules.soap import soap
 from thalweg.optim.rules.sophia import sophia
+from thalweg.optim.rules.sparse_adam import sparse_adam
 from thalweg.optim.rules.yogi import yogi
 
 RULES: dict[str, Rule] = {
@@ -35,6 +36,7 @@ RULES: dict[str, Rule] = {
         sgd,
         adagrad,
         adam,
+        sparse_adam,
         rmsprop,
         adadelta,
         adamax,
@@ -90,5 +92,6 @@ __all__ = [
     "sign_sgd",
     "soap",
     "sophia",
+    "sparse_adam",
     "yogi",
 ]
