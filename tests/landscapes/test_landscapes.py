@@ -28,11 +28,13 @@ from thalweg.landscapes import (
     styblinski_tang,
     two_classes,
     weight_chain,
+    worst_case,
 )
 
 MADE = {name: make() for name, make in LANDSCAPES.items()} | {
     "gutter": quadratic((0.0, 1.0, 4.0), basis=random_basis(3, seed=5)),
     "rosenbrock, other": rosenbrock(a=-0.5, b=3.0),
+    "worst-case in 2": worst_case(2, smoothness=3.0),
     "styblinski-tang in 3": styblinski_tang(3),
     "weight-chain of 3": weight_chain(3),
     "plateau, wide": plateau(scale=3.0, dimension=1),
@@ -231,6 +233,14 @@ def test_the_minimizers_of_the_1_1_1_network_are_a_hyperbola(w1):
     assert_close(curvatures.tolist(), [0.0, 2 * (w1**2 + w1**-2)], rtol=1e-12, atol=1e-12)
 
 
+def test_on_the_worst_function_each_gradient_shows_one_more_coordinate():
+    land, w = worst_case(9), worst_case(9).start
+    for shown in range(9):
+        assert bool((w[shown:] == 0).all())
+        assert bool((w[:shown] > 0).all())
+        w = w - 0.2 * land.gradient(w)
+
+
 # Through noise.
 
 
@@ -312,6 +322,7 @@ def test_the_classes_are_a_sample_and_not_a_grid():
         (lambda: recurrent_cliff(target=1.0), "between 0 and 1"),
         (lambda: plateau(scale=-1.0), "above zero"),
         (lambda: weight_chain(1), r"quadratic\(\(2\.0,\)\)"),
+        (lambda: worst_case(dimension=0), "at least 1"),
         (lambda: noisy_quadratic((1.0, 2.0), (1.0,)), "2 curvatures and 1 deviations"),
         (lambda: linear_regression(torch.ones(3), torch.ones(3)), r"shape \(p, n\)"),
         (lambda: linear_regression(torch.ones(3, 2), torch.ones(2)), r"shape \(p,\)"),

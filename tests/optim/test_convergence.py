@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from thalweg.landscapes import lecun_regression, quadratic, random_basis
-from thalweg.optim import SGD
+from thalweg.landscapes import lecun_regression, quadratic, random_basis, worst_case
+from thalweg.optim import SGD, Nesterov
 
 SPECTRUM = (1.0, 3.0, 10.0, 25.0)
 LOW, HIGH = SPECTRUM[0], SPECTRUM[-1]
@@ -152,3 +152,40 @@ def test_nesterov_keeps_his_bound_for_strongly_convex_functions():
     assert bool((BOWL(x) <= bound).all())
     plain = BOWL(path(BOWL, 200, lr=2 / (LOW + HIGH)))[1:]
     assert bool((plain > bound[:-1]).any()), "the bound would hold for plain descent too"
+
+
+WORST = worst_case(dimension=201, smoothness=4.0)
+RADIUS = float((WORST.start - WORST.minimizers[0]).norm())
+# Momentum t / (t + 3) after t steps, as Nesterov's proof wants it grow (Su, Boyd & Candes 2016).
+GROWING = lambda optimizer, t: optimizer.param_groups[0].update(momentum=t / (t + 3))
+BY_GRADIENTS = {
+    "descent": {"make": SGD, "lr": 0.25},
+    "heavy ball": {"make": SGD, "lr": 0.25, "momentum": 0.9},
+    "nesterov": {"make": Nesterov, "lr": 0.25, "before": GROWING},
+}
+
+
+def accelerated(excess):
+    """Whether the excess losses from the first step on keep Nesterov's bound for convex losses."""
+    t = torch.arange(1, len(excess) + 1, dtype=torch.float64)
+    return bool((excess <= 2 * 4.0 * RADIUS**2 / (t + 1) ** 2).all())
+
+
+def test_nesterov_is_accelerated_on_convex_functions():
+    ahead = path(WORST, 400, **BY_GRADIENTS["nesterov"])
+    x = ahead - 0.25 * WORST.gradient(ahead)  # his x, one plain step from the point looked ahead to
+    assert accelerated(WORST(x) - WORST.minimum)
+
+
+@pytest.mark.parametrize("name", ["descent", "heavy ball"])
+def test_descent_and_a_constant_momentum_are_not(name):
+    points = path(WORST, 400, **BY_GRADIENTS[name])[1:]
+    assert not accelerated(WORST(points) - WORST.minimum)
+
+
+@pytest.mark.parametrize("name", BY_GRADIENTS)
+def test_no_method_beats_the_lower_bound_of_first_order(name):
+    excess = WORST(path(WORST, 100, **BY_GRADIENTS[name])) - WORST.minimum
+    t = torch.arange(101, dtype=torch.float64)
+    assert bool((excess >= 4.0 / 8 * (1 / (t + 1) - 1 / 202)).all())
+    assert excess[-1] >= 3 * 4.0 * RADIUS**2 / (32 * 101**2)

@@ -29,6 +29,7 @@ from thalweg.landscapes.saddle import monkey_saddle, saddle
 from thalweg.landscapes.stochastic import StochasticLandscape
 from thalweg.landscapes.styblinski_tang import styblinski_tang
 from thalweg.landscapes.weight_chain import one_one_one, weight_chain
+from thalweg.landscapes.worst_case import worst_case
 
 LANDSCAPES: dict[str, Callable[[], Landscape]] = {
     "quadratic": quadratic,
@@ -44,6 +45,7 @@ LANDSCAPES: dict[str, Callable[[], Landscape]] = {
     "plateau": plateau,
     "one-one-one": one_one_one,
     "weight-chain": weight_chain,
+    "worst-case": worst_case,
     "noisy-quadratic": noisy_quadratic,
     "linear-regression": lecun_regression,
 }
@@ -74,4 +76,5 @@ __all__ = [
     "styblinski_tang",
     "two_classes",
     "weight_chain",
+    "worst_case",
 ]
