@@ -16,7 +16,7 @@ from functools import cache
 import torch
 from torch import Tensor, fx
 
-from thalweg.optim.forms.crew import share, single_handed
+from thalweg.optim.forms.crew import share
 from thalweg.optim.forms.program import Program, fill, write_back
 
 # Elements in a block: few enough for the second-level cache, and so many that the time to begin an
@@ -122,32 +122,51 @@ def in_blocks(program: Program) -> Advance:
     """A pointwise formula's program as a function that advances vectors of one type."""
     run, count = _runner(program), schedule(program).scratch
 
-    def advance(calls: Sequence[Call], numbers: Sequence[float], scalars: Sequence[Tensor]) -> None:
-        pieces = [piece for call in calls for piece in _cut(call)]
-        most = max((length for *_, length in pieces), default=0)
+    def one(vectors: Sequence[Tensor], numbers: Sequence[float], scalars: Sequence[Tensor]) -> None:
+        scratch = vectors[0].new_empty((count, vectors[0].numel())).unbind() if count else ()
+        run(*vectors, *scratch, *numbers, *scalars)
+
+    def many(
+        vectors: Sequence[Sequence[Tensor]],
+        numbers: Sequence[float],
+        scalars: Sequence[Tensor],
+        threads: int,
+    ) -> None:
+        pieces = list(_cut(vectors))
+        most = max(length for *_, length in pieces)
 
         def labour(indices: Iterator[int]) -> None:
-            scratch = pieces[0][0][0].new_empty((count, most)).unbind() if count else ()
-            for vectors, start, length in map(pieces.__getitem__, indices):
-                whole = vectors[0].numel() == length
-                parts = vectors if whole else [x[start : start + length] for x in vectors]
+            scratch = vectors[0][0].new_empty((count, most)).unbind() if count else ()
+            for whole, start, length in map(pieces.__getitem__, indices):
+                cut = whole[0].numel() != length
+                parts = [x[start : start + length] for x in whole] if cut else whole
                 places = scratch if length == most else [x[:length] for x in scratch]
                 run(*parts, *places, *numbers, *scalars)
 
-        with single_handed() as threads:
-            share(labour, len(pieces), threads)
+        share(labour, len(pieces), threads)
+
+    def advance(calls: Sequence[Call], numbers: Sequence[float], scalars: Sequence[Tensor]) -> None:
+        vectors = [[*xs, *(y for y in ys if y is not None)] for xs, ys in calls]
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # for operations of this thread; see `crew`
+        try:
+            if len(vectors) == 1 and vectors[0][0].numel() <= BLOCK:
+                one(vectors[0], numbers, scalars)
+            else:
+                many(vectors, numbers, scalars, threads)
+        finally:
+            torch.set_num_threads(threads)
 
     return advance
 
 
-def _cut(call: Call) -> Iterator[tuple[list[Tensor], int, int]]:
-    """The pieces of a call: its vectors, and where a block of them begins and how long it is."""
-    sources, targets = call
-    vectors = [*sources, *(x for x in targets if x is not None)]
-    length = sources[0].numel()
-    size = BLOCK if sources[0].device.type == "cpu" else length
-    for start in range(0, length, size):
-        yield vectors, start, min(size, length - start)
+def _cut(vectors: Sequence[Sequence[Tensor]]) -> Iterator[tuple[Sequence[Tensor], int, int]]:
+    """Blocks: the vectors of a call, where the block begins in them, and how long it is."""
+    for whole in vectors:
+        length = whole[0].numel()
+        size = BLOCK if whole[0].device.type == "cpu" else length
+        for start in range(0, length, size):
+            yield whole, start, min(size, length - start)
 
 
 def _runner(program: Program) -> Callable[..., None]:

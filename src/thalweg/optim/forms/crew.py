@@ -2,7 +2,8 @@
 
 PyTorch runs each operation on all its threads and ends it when the last one is done. On a machine
 that does other things too, such as loading data, one thread is late at each of a step's hundreds of
-operations. Here each thread takes a piece of the memory through all operations, and then the next.
+operations. Here each thread takes a piece of the memory through all operations, and then the next;
+meanwhile PyTorch is told to run each operation on the thread that asks for it.
 """
 
 from __future__ import annotations
@@ -10,24 +11,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from threading import Barrier
 
 import torch
 
 _crews: dict[int, ThreadPoolExecutor] = {}
 os.register_at_fork(after_in_child=_crews.clear)  # threads do not live on in a forked process
-
-
-@contextmanager
-def single_handed() -> Iterator[int]:
-    """Let this thread's operations run on it alone; gives the number of threads there would be."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield threads
-    finally:
-        torch.set_num_threads(threads)
 
 
 def share(labour: Callable[[Iterator[int]], None], pieces: int, threads: int) -> None:
@@ -60,8 +49,8 @@ def _without_grad(labour: Callable[[Iterator[int]], None], numbers: Iterator[int
 def _crew(size: int) -> ThreadPoolExecutor:
     if size not in _crews:
         crew = _crews[size] = ThreadPoolExecutor(size, "thalweg-optim")
-        # Each thread once, before its first work: to say 1 changes what later threads begin with,
-        # until `single_handed` puts it back.
+        # Each thread once, and now: what a thread says is also what later threads begin with, until
+        # the caller has said again what it was.
         ready = Barrier(size)
         for begun in [crew.submit(_begin, ready) for _ in range(size)]:
             begun.result()

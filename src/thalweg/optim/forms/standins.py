@@ -51,6 +51,8 @@ class StandIns:
 
     def step(self, groups: Sequence[Group], state: Any) -> None:
         """As `Engine.step`."""
+        if not self._needed(groups):
+            return self.engine.step(groups, state)
         own = [list(group["params"]) for group in groups]
         pairs = [(p, self._for(p, group, state)) for group in groups for p in group["params"]]
         given = iter([p if one is None else one.tensor for p, one in pairs])
@@ -69,6 +71,9 @@ class StandIns:
                 one.tensor.grad = None
         for p, one in needed:
             one.give_back(state[p] if one.own else {})
+
+    def _needed(self, groups: Sequence[Group]) -> bool:
+        return any(is_sharded(p) or is_sparse(p.grad) for group in groups for p in group["params"])
 
     def _for(self, p: Any, group: Group, state: Any) -> StandIn | None:
         """What is to stand in for a parameter; None where it can stand for itself."""
