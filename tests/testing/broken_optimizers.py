@@ -7,8 +7,6 @@ import torch
 from sound_optimizer import Sound
 from torch.optim import Optimizer
 
-from thalweg.testing.subject import STEPS
-
 
 @dataclass(frozen=True)
 class Mutant:
@@ -343,7 +341,7 @@ class DividesByTooLittle(Sound):
 class Widens(Sound):
     def move(self, p, direction, group):
         super().move(p, direction, group)
-        if p.dtype == torch.bfloat16 and self.state[p]["step"] == STEPS:
+        if p.dtype == torch.bfloat16 and self.state[p]["step"] == 4:
             p.grad, p.data = None, p.data.float()
 
 

@@ -61,6 +61,18 @@ def test_parameters_that_depend_on_each_other_are_not_compared_with_lone_ones():
     assert verdicts(report)["late-gradient"] == "not applicable"
 
 
+class StartsLate(Sound):
+    """Gathers ten gradients before its first step, as AdaShift does."""
+
+    def move(self, p, direction, group):
+        if self.state[p]["step"] > 10:
+            super().move(p, direction, group)
+
+
+def test_an_optimizer_that_starts_late_is_watched_for_longer():
+    assert not check_optimizer(StartsLate).broken
+
+
 class HasModes(Sound):
     """Steps only in training mode, as Schedule-Free optimizers do."""
 

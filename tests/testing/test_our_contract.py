@@ -10,7 +10,7 @@ WAIVED = {
     "rprop": dict.fromkeys(["zero-rate", "rate-acts-at-once", "schedulers"], FIRST_STEP_ONLY),
     "asgd": {"rate-acts-at-once": "as PyTorch's, it reckons a step's rate at the end of the last"},
     "coordinatedescent": dict.fromkeys(
-        ["groups-have-settings-of-their-own", "order-of-parameters"],
+        ["groups-have-settings-of-their-own", "group-added-later", "order-of-parameters"],
         "it moves one coordinate a step, in order, and does not come to the second parameter",
     ),
     "sgdwithhistory": {"zero-rate": "tau times the last gradient is added whatever lr is"},

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from thalweg.testing.demands import agrees, brief
-from thalweg.testing.subject import STEPS, Gradients, Subject, values
+from thalweg.testing.subject import Gradients, Subject, values
 
 USUAL, MATRICES = ((4, 3), (5,)), ((4, 3), (3, 5))
+PATIENCE = 32  # steps
 DRIVES: tuple[dict[str, bool], ...] = ({}, {"needs_closure": True}, {"sparse": True})
 
 
@@ -37,7 +38,7 @@ def probe(
             subject = Subject(make, settings, examples, **drive)
             error = _failure(subject)
             if error is None:
-                return replace(subject, coupled=_is_coupled(subject))
+                return _known(subject)
             errors.append(error)
     raise ValueError(
         f"check_optimizer({subject.name}): it takes no step, with or without a closure: "
@@ -75,14 +76,31 @@ def _failure(subject: Subject) -> Exception | None:
     return None
 
 
+def _known(subject: Subject) -> Subject:
+    """The subject with what else there is to know of it."""
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patient = replace(subject, steps=subject.steps + _idle_steps(subject))
+        return replace(patient, coupled=_is_coupled(patient))
+
+
+def _idle_steps(subject: Subject) -> int:
+    """How many steps pass before the first parameter moves; none if it never does."""
+    params = subject.parameters()
+    optimizer = subject.build(params)
+    for at in range(PATIENCE):
+        subject.step(optimizer, subject.gradients(params, at))
+        if not torch.equal(params[0], subject.starts[0]):
+            return at
+    return 0
+
+
 def _is_coupled(subject: Subject) -> bool:
     """Whether one parameter goes another way beside others, or when their gradients change."""
     if subject.needs_closure:
         return True  # by the loss
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        alone = [_ends(subject, {place: 1.0}) for place in (0, 1)]
-        beside = [_ends(subject, {0: 1.0, 1: 1.0}), _ends(subject, {0: 1.0, 1: 3.0})]
+    alone = [_ends(subject, {place: 1.0}) for place in (0, 1)]
+    beside = [_ends(subject, {0: 1.0, 1: 1.0}), _ends(subject, {0: 1.0, 1: 3.0})]
     starts = subject.starts[:2]
     together = agrees(beside[0], [*alone[0], *alone[1]], starts)
     return not (together and agrees(beside[1][:1], alone[0], starts[:1]))
@@ -92,7 +110,7 @@ def _ends(subject: Subject, factors: Mapping[int, float]) -> list[Tensor]:
     """Where the first two parameters, or one, end if the gradients are longer by these factors."""
     params = {place: subject.parameters(subject.starts[place : place + 1])[0] for place in factors}
     optimizer = subject.build(list(params.values()))
-    for at in range(STEPS):
+    for at in range(4 * subject.steps):  # what parameters share may take time to show
         gradients: Gradients = {
             p: factors[place] * subject.gradient(p, 100 * at + place) for place, p in params.items()
         }

@@ -16,8 +16,6 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-STEPS = 8  # some rules do not move before the sixth
-
 Gradients = Mapping[Tensor, Tensor | None]
 
 
@@ -32,6 +30,7 @@ class Subject:
         sparse: it takes sparse gradients only.
         needs_closure: `step` must be given a closure.
         coupled: the step of one parameter depends on the gradients of others.
+        steps: how many steps a run takes; more for rules that do not move at first.
     """
 
     make: Callable[..., Optimizer]
@@ -40,6 +39,7 @@ class Subject:
     sparse: bool = False
     needs_closure: bool = False
     coupled: bool = False
+    steps: int = 4
 
     @property
     def name(self) -> str:
@@ -118,15 +118,19 @@ class Subject:
             torch.cuda.manual_seed_all(0)
 
     def run(
-        self, optimizer: Optimizer, params: Sequence[Tensor], steps: int = STEPS, first: int = 0
+        self,
+        optimizer: Optimizer,
+        params: Sequence[Tensor],
+        steps: int | None = None,
+        first: int = 0,
     ) -> list[Tensor]:
-        """Some steps, from number `first`; returns the parameters' values."""
-        for at in range(first, first + steps):
+        """Steps from number `first`, `self.steps` unless told; returns the parameters' values."""
+        for at in range(first, first + (self.steps if steps is None else steps)):
             self.step(optimizer, self.gradients(params, at))
         return values(params)
 
     def started(self) -> tuple[Optimizer, list[Tensor]]:
-        """An optimizer after its first `STEPS` steps, and its parameters."""
+        """An optimizer after its first steps, and its parameters."""
         params: list[Tensor] = list(self.parameters())
         optimizer = self.build(params)
         self.run(optimizer, params)
@@ -134,10 +138,10 @@ class Subject:
 
     def goes_on(self, optimizer: Optimizer, params: Sequence[Tensor]) -> list[Tensor]:
         """Where it goes from there in as many steps."""
-        return self.run(optimizer, params, first=STEPS)
+        return self.run(optimizer, params, first=self.steps)
 
     def ends(self, starts: Iterable[Tensor] | None = None, **settings: Any) -> list[Tensor]:
-        """Where a fresh optimizer brings fresh parameters in `STEPS` steps."""
+        """Where a fresh optimizer brings fresh parameters."""
         params = self.parameters(starts)
         return self.run(self.build(params, **settings), params)
 

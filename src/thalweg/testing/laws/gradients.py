@@ -15,7 +15,7 @@ from thalweg.testing.demands import (
     needs,
     refusal,
 )
-from thalweg.testing.subject import STEPS, Subject, values
+from thalweg.testing.subject import Subject, values
 
 
 @law
@@ -39,7 +39,7 @@ def _only_read(subject: Subject, settings: dict[str, object]) -> None:
     def watch() -> None:
         seen[:] = [(g, g._version, g.clone()) for g in (p.grad for p in params) if g is not None]
 
-    for at in range(STEPS):
+    for at in range(subject.steps):
         subject.step(optimizer, subject.gradients(params, at), watch)
         for p, (gradient, version, copy) in zip(params, seen, strict=True):
             now = "None" if p.grad is None else "another tensor"
@@ -63,7 +63,7 @@ def no_gradient_no_change(subject: Subject) -> None:
     idle, busy = subject.parameters()[:2]
     optimizer = subject.build([idle, busy], **settings)
     starts = values([idle, busy])
-    for at in range(STEPS):
+    for at in range(subject.steps):
         subject.step(optimizer, {idle: None, busy: subject.gradient(busy, at)})
     must_stay([idle], starts[:1], "a parameter without gradient moved")
     must_differ([busy.detach()], starts[1:], "the parameter with gradient did not move")
@@ -92,7 +92,7 @@ def frozen_parameter(subject: Subject) -> None:
     frozen.requires_grad_(False)
     starts = values([frozen])
     optimizer = subject.build([frozen, busy])
-    for at in range(STEPS):
+    for at in range(subject.steps):
         subject.step(optimizer, {frozen: None, busy: subject.gradient(busy, at)})
     must_stay([frozen], starts, "the frozen parameter moved")
 
@@ -109,12 +109,12 @@ def late_gradient(subject: Subject) -> None:
     early, late = subject.parameters()[:2]
     start = values([late])
     optimizer = subject.build([early, late])
-    for at in range(2 * STEPS):
-        g = subject.gradient(late, at) if at >= STEPS else None
+    for at in range(2 * subject.steps):
+        g = subject.gradient(late, at) if at >= subject.steps else None
         subject.step(optimizer, {early: subject.gradient(early, at), late: g})
     (fresh,) = subject.parameters([start[0]])
     alone = subject.build([fresh])
-    for at in range(STEPS, 2 * STEPS):
+    for at in range(subject.steps, 2 * subject.steps):
         subject.step(alone, {fresh: subject.gradient(fresh, at)})
     must_agree(values([late]), values([fresh]), start, "a late parameter's first steps")
 
@@ -132,7 +132,7 @@ def maximize_is_the_negated_gradient(subject: Subject) -> None:
     for climbs, sign in ((True, 1), (False, -1)):
         params = subject.parameters()
         optimizer = subject.build(params, maximize=climbs)
-        for at in range(STEPS):
+        for at in range(subject.steps):
             gradients = subject.gradients(params, at)
             subject.step(optimizer, {p: sign * g for p, g in gradients.items()})
         ends.append(values(params))

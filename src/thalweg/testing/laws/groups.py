@@ -14,7 +14,7 @@ from thalweg.testing.demands import (
     needs,
     refusal,
 )
-from thalweg.testing.subject import STEPS, Subject, every_parameter, values
+from thalweg.testing.subject import Subject, every_parameter, values
 
 
 def rate(subject: Subject) -> float:
@@ -73,7 +73,7 @@ def group_added_later(subject: Subject) -> None:
         raise NotApplicable(refusal(error, "group", "per-parameter")) from None
     missing = sorted(optimizer.defaults.keys() - optimizer.param_groups[-1].keys())
     demand(not missing, f"the new group lacks {', '.join(missing)}")
-    for at in range(STEPS, 2 * STEPS):
+    for at in range(subject.steps, 2 * subject.steps):
         subject.step(optimizer, subject.gradients([first, added], at))
     must_differ(values([added]), subject.starts[1:2], "the added parameter does not move")
     if not subject.coupled:
@@ -81,11 +81,11 @@ def group_added_later(subject: Subject) -> None:
 
 
 def _each_as_alone(subject: Subject, found: list[torch.Tensor]) -> None:
-    for place, begin in ((0, 0), (1, STEPS)):
+    for place, begin in ((0, 0), (1, subject.steps)):
         start = [subject.starts[place]]
         (p,) = subject.parameters(start)
         alone = subject.build([p])
-        for at in range(begin, 2 * STEPS):
+        for at in range(begin, 2 * subject.steps):
             subject.step(alone, {p: subject.gradient(p, 100 * at + place)})
         who = ("the parameter of old", "the added parameter")[place]
         must_agree([found[place]], values([p]), start, who)
@@ -99,13 +99,13 @@ def zero_rate(subject: Subject) -> None:
     """
     rate(subject)
     off = {"weight_decay": 0.0} if subject.takes("weight_decay") else {}
-    starts = [x.to(torch.promote_types(x.dtype, torch.float64)) for x in subject.starts]
-    params = subject.parameters(starts)
+    params = subject.parameters()
     try:
         optimizer = subject.build(params, lr=0.0, **off)
     except ValueError as error:
         raise NotApplicable(refusal(error, "learning rate", "lr")) from None
-    must_agree(subject.run(optimizer, params), starts, starts, "at lr=0, a parameter moved")
+    ends, starts = subject.run(optimizer, params), subject.starts
+    must_agree(ends, starts, starts, "at lr=0, a parameter moved")
 
 
 @law
@@ -120,7 +120,7 @@ def rate_acts_at_once(subject: Subject) -> None:
         optimizer, params = subject.started()
         for group in optimizer.param_groups:
             group["lr"] = factor * lr
-        ends.append(subject.run(optimizer, params, steps=1, first=STEPS))
+        ends.append(subject.run(optimizer, params, steps=1, first=subject.steps))
     must_differ(ends[0], ends[1], "a quarter of the rate made no difference to the next step")
 
 

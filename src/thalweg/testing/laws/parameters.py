@@ -15,7 +15,7 @@ from thalweg.testing.demands import (
     must_stay,
     refusal,
 )
-from thalweg.testing.subject import STEPS, Subject, values
+from thalweg.testing.subject import Subject, values
 
 
 def built(subject: Subject, params: list[Tensor]) -> Optimizer:
@@ -121,7 +121,7 @@ def non_contiguous_parameter(subject: Subject) -> None:
     for laid_out in (torch.clone, torch.Tensor.contiguous):
         p = torch.nn.Parameter(start.T.contiguous().T)
         optimizer = built(subject, [p])
-        for at in range(STEPS):
+        for at in range(subject.steps):
             subject.step(optimizer, {p: laid_out(subject.gradient(p, 100 * at))})
         must_agree(values([p]), expected, [start], "laid out by columns, a parameter")
 
@@ -144,7 +144,7 @@ def complex_parameter(subject: Subject) -> str | None:
     pairs = [torch.view_as_real(x) for x in starts]
     halves = subject.parameters(pairs)
     optimizer = subject.build(halves)
-    for at in range(STEPS):
+    for at in range(subject.steps):
         gradients = [torch.view_as_real(g) for g in subject.gradients(params, at).values()]
         subject.step(optimizer, dict(zip(halves, gradients, strict=True)))
     must_agree([torch.view_as_real(x) for x in found], values(halves), pairs, "a complex parameter")
@@ -187,7 +187,7 @@ def mixed_types(subject: Subject) -> None:
     for place, start in enumerate(starts):
         (p,) = subject.parameters([start])
         alone = subject.build([p])
-        for at in range(STEPS):
+        for at in range(subject.steps):
             subject.step(alone, {p: subject.gradient(p, 100 * at + place)})
         must_agree(
             found[place : place + 1], values([p]), [start], f"beside another type, {start.dtype}"
@@ -200,7 +200,7 @@ def order_of_parameters(subject: Subject) -> None:
 
     Models are put together in different orders; a rule must not mix up their states.
     """
-    gradients = [subject.gradients(subject.starts, at) for at in range(STEPS)]
+    gradients = [subject.gradients(subject.starts, at) for at in range(subject.steps)]
     ends = []
     for forth in (1, -1):
         params = subject.parameters()

@@ -12,38 +12,39 @@ from torch.optim import Optimizer, lr_scheduler
 from thalweg.testing.contract import Broken, law
 from thalweg.testing.demands import brief, demand, must_be_equal, must_differ
 from thalweg.testing.laws.groups import rate
-from thalweg.testing.subject import STEPS, Subject, values
+from thalweg.testing.subject import Subject, values
 
 SETTINGS = ("lr", "momentum", "betas")  # what schedulers set
 
-# Each makes a scheduler of an optimizer whose rate is lr. Some rules do not move at first, so
-# all of them change the rate late, too.
-SCHEDULERS: Mapping[str, Callable[[Optimizer, float], Any]] = {
-    "LambdaLR": lambda o, lr: lr_scheduler.LambdaLR(o, lambda step: 1 / (1 + step)),
-    "MultiplicativeLR": lambda o, lr: lr_scheduler.MultiplicativeLR(o, lambda step: 0.5),
-    "StepLR": lambda o, lr: lr_scheduler.StepLR(o, 2, gamma=0.5),
-    "MultiStepLR": lambda o, lr: lr_scheduler.MultiStepLR(o, [2, 5], gamma=0.5),
-    "ConstantLR": lambda o, lr: lr_scheduler.ConstantLR(o, factor=0.5, total_iters=STEPS - 1),
-    "LinearLR": lambda o, lr: lr_scheduler.LinearLR(o, start_factor=0.25, total_iters=STEPS),
-    "ExponentialLR": lambda o, lr: lr_scheduler.ExponentialLR(o, gamma=0.5),
-    "PolynomialLR": lambda o, lr: lr_scheduler.PolynomialLR(o, total_iters=STEPS),
-    "CosineAnnealingLR": lambda o, lr: lr_scheduler.CosineAnnealingLR(o, STEPS),
-    "CosineAnnealingWarmRestarts": lambda o, lr: lr_scheduler.CosineAnnealingWarmRestarts(o, 3),
-    "OneCycleLR": lambda o, lr: lr_scheduler.OneCycleLR(
-        o, lr, total_steps=STEPS + 1, cycle_momentum=has_momentum(o)
+Make = Callable[[Optimizer, float, int], Any]
+
+# Each makes a scheduler of an optimizer, its rate and the number of steps that will be taken.
+SCHEDULERS: Mapping[str, Make] = {
+    "LambdaLR": lambda o, lr, n: lr_scheduler.LambdaLR(o, lambda step: 1 / (1 + step)),
+    "MultiplicativeLR": lambda o, lr, n: lr_scheduler.MultiplicativeLR(o, lambda step: 0.5),
+    "StepLR": lambda o, lr, n: lr_scheduler.StepLR(o, 2, gamma=0.5),
+    "MultiStepLR": lambda o, lr, n: lr_scheduler.MultiStepLR(o, [2, 5], gamma=0.5),
+    "ConstantLR": lambda o, lr, n: lr_scheduler.ConstantLR(o, factor=0.5, total_iters=n - 1),
+    "LinearLR": lambda o, lr, n: lr_scheduler.LinearLR(o, start_factor=0.25, total_iters=n),
+    "ExponentialLR": lambda o, lr, n: lr_scheduler.ExponentialLR(o, gamma=0.5),
+    "PolynomialLR": lambda o, lr, n: lr_scheduler.PolynomialLR(o, total_iters=n),
+    "CosineAnnealingLR": lambda o, lr, n: lr_scheduler.CosineAnnealingLR(o, n),
+    "CosineAnnealingWarmRestarts": lambda o, lr, n: lr_scheduler.CosineAnnealingWarmRestarts(o, 3),
+    "OneCycleLR": lambda o, lr, n: lr_scheduler.OneCycleLR(
+        o, lr, total_steps=n + 1, cycle_momentum=has_momentum(o)
     ),
-    "CyclicLR": lambda o, lr: lr_scheduler.CyclicLR(
+    "CyclicLR": lambda o, lr, n: lr_scheduler.CyclicLR(
         o, lr / 10, lr, step_size_up=2, cycle_momentum=has_momentum(o)
     ),
-    "SequentialLR": lambda o, lr: lr_scheduler.SequentialLR(
+    "SequentialLR": lambda o, lr, n: lr_scheduler.SequentialLR(
         o,
         [lr_scheduler.ConstantLR(o, 0.5), lr_scheduler.ExponentialLR(o, 0.5)],
         milestones=[2],
     ),
-    "ChainedScheduler": lambda o, lr: lr_scheduler.ChainedScheduler(
+    "ChainedScheduler": lambda o, lr, n: lr_scheduler.ChainedScheduler(
         [lr_scheduler.ExponentialLR(o, 0.5), lr_scheduler.StepLR(o, 2)]
     ),
-    "ReduceLROnPlateau": lambda o, lr: lr_scheduler.ReduceLROnPlateau(o, patience=0),
+    "ReduceLROnPlateau": lambda o, lr, n: lr_scheduler.ReduceLROnPlateau(o, patience=0),
 }
 
 
@@ -80,16 +81,14 @@ def plan_of_rates(plan: Plan) -> list[float]:
     return [float(settings[0]["lr"]) for settings in plan]
 
 
-def _scheduled(
-    subject: Subject, make: Callable[[Optimizer, float], Any], lr: float
-) -> tuple[list[Tensor], Plan]:
+def _scheduled(subject: Subject, make: Make, lr: float) -> tuple[list[Tensor], Plan]:
     """A run under a scheduler, and the settings that it made for every step."""
     params = subject.parameters()
     optimizer = subject.build(params)
-    scheduler = make(optimizer, lr)
+    scheduler = make(optimizer, lr, subject.steps)
     takes_loss = isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
     plan: Plan = []
-    for at in range(STEPS):
+    for at in range(subject.steps):
         plan.append([_settings(group) for group in optimizer.param_groups])
         subject.step(optimizer, subject.gradients(params, at))
         scheduler.step(1.0) if takes_loss else scheduler.step()

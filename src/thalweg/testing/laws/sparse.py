@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thalweg.testing.contract import NotApplicable, law
 from thalweg.testing.demands import brief, must_agree, must_stay, refusal
-from thalweg.testing.subject import STEPS, Subject, values
+from thalweg.testing.subject import Subject, values
 
 
 @law
@@ -35,7 +35,7 @@ def sparse_gradient(subject: Subject) -> str | None:
 
 def _steps(subject: Subject, p: Tensor, given: Callable[[Tensor], Tensor]) -> None:
     optimizer = subject.build([p])
-    for at in range(STEPS):
+    for at in range(subject.steps):
         subject.step(optimizer, {p: given(subject.gradient(p, at))})
 
 

@@ -13,7 +13,7 @@ from torch.optim.optimizer import (
 
 from thalweg.testing.contract import NotApplicable, law
 from thalweg.testing.demands import demand, must_be_equal, must_be_finite, must_stay
-from thalweg.testing.subject import STEPS, Subject, values
+from thalweg.testing.subject import Subject, values
 
 DESCENT = 20  # steps
 
@@ -104,7 +104,7 @@ def step_hooks(subject: Subject) -> None:
         optimizer.register_step_post_hook(hook("post-hook")),
     ]
     try:
-        subject.run(optimizer, params, steps=1, first=STEPS)
+        subject.run(optimizer, params, steps=1, first=subject.steps)
     finally:
         for handle in handles:
             handle.remove()
@@ -164,7 +164,7 @@ def grad_scaler(subject: Subject) -> None:
     scaler = torch.amp.GradScaler(subject.device.type, init_scale=2.0**8)
     _scaled_step(subject, scaler, optimizer, params, 0, factor=torch.inf)
     must_stay(params, subject.starts, "a step on infinite gradients moved a parameter")
-    for at in range(STEPS):
+    for at in range(subject.steps):
         _scaled_step(subject, scaler, optimizer, params, at)
     must_be_finite(params, "after a skipped step")
     must_be_equal(values(params), subject.ends(), "with scaled gradients, a parameter")
