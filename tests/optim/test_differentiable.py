@@ -12,7 +12,9 @@ MORE = {"sgd": {"momentum": 0.9}}
 POINTWISE = [
     name
     for name, made in OPTIMIZERS.items()
-    if "pointwise" in made.rule.facts and "differentiable" in made.standard
+    if "pointwise" in made.rule.facts
+    and "differentiable" in made.standard
+    and name not in ("prodigy",)  # refused: see below
 ]
 
 
@@ -160,6 +162,12 @@ def wandering(p, g, start=slot("start", torch.clone), *, far=over_all(distance),
 def test_numbers_of_all_parameters_have_their_graph():
     make = optimizer_class("Wandering", wandering)
     assert gradcheck(lambda p, *gs: unrolled(make, p, gs), numbers(4))
+
+
+def test_numbers_without_a_graph_are_refused():
+    p, *gs = numbers(2)
+    with pytest.raises(RuntimeError, match=r"Prodigy\(differentiable=True\).*no gradient flows"):
+        unrolled(OPTIMIZERS["prodigy"], p, gs)
 
 
 @rule("pointwise")

@@ -122,8 +122,22 @@ class Recorded:
     def _summaries(self, tasks: Sequence[Task]) -> dict[str, Any]:
         names = ("p", "g", *(s.argument for s in self.rule.slots))
         columns = zip(*(task.inputs for task in tasks), strict=True)
-        known = {**tasks[0].hyper, **dict(zip(names, map(list, columns), strict=True))}
+        seen = dict(zip(names, map(list, columns), strict=True))
+        known = {**tasks[0].hyper, **seen}
+        self._refuse_numbers({**known, **{k: list(map(_cut, xs)) for k, xs in seen.items()}})
         return {name: over.of(known) for name, over in self.rule.summaries.items()}
+
+    def _refuse_numbers(self, known: dict[str, Any]) -> None:
+        """Refuse a summary that comes as a number: it has no graph."""
+        for name, over in self.rule.summaries.items():
+            value = over.of(known)
+            parts = value if isinstance(value, (tuple, list)) else (value,)
+            if not all(isinstance(x, Tensor) for x in parts):
+                raise RuntimeError(
+                    f"{self.engine.name}(differentiable=True): {self.rule.name} makes {name} of "
+                    "all parameters as a number, through which no gradient flows. Train without "
+                    "differentiable."
+                )
 
     def _run(self, inputs: Sequence[Any], hyper: dict[str, Any]) -> Sequence[Any]:
         if not any(map(_wants_gradient, hyper.values())):
@@ -228,6 +242,10 @@ def _numbers(x: Any) -> Any:
     if isinstance(x, (tuple, list)):
         return tuple(map(_numbers, x))
     return Number(x) if _wants_gradient(x) else x
+
+
+def _cut(x: Any) -> Any:
+    return x.detach() if isinstance(x, Tensor) else x
 
 
 def _scalar(x: Any) -> Any:

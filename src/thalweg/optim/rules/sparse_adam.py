@@ -3,12 +3,12 @@ r"""SparseAdam: Adam for tables of which a batch touches a few rows.
 Idea: a row of an embedding has a gradient only when its word occurs. Let its moments move only
 then: rows that wait cost nothing, and keep the moments of their last step.
 
-Formula, for the rows that have a gradient:
+Formula:
 
     m <- m + (1 - b1) (g - m)              v <- v + (1 - b2) (g^2 - v)
     p <- p - lr_t m / (sqrt(v) + eps)      lr_t = lr sqrt(1 - b2^t) / (1 - b1^t)
 
-with (b1, b2) = betas and t the steps of the whole table.
+for the rows that have a gradient, with (b1, b2) = betas and t the steps of the whole table.
 
 Why: a step costs what the batch touches. Under Adam a row without gradient goes on moving by its
 old moments, for about 1 / (1 - b1) steps, and loses its memory of v.
