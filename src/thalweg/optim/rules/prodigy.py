@@ -23,7 +23,8 @@ last step left them. The authors' package has more options (bias correction, a b
 a safeguard for warm-up) and lets d act on eps within the same step. Here r is kept for every
 coordinate, one tensor more than theirs, so that wrappers, late parameters and groups with rates of
 their own all take part by what they do; a parameter without a gradient is left out of the sums of
-that step. Weight decay is decoupled and multiplied by lr d, as in the package.
+that step. Weight decay is decoupled and multiplied by lr d, as in the package. float16 cannot hold
+d^2 g^2 in the beginning: keep such parameters' state in float32 (`state_dtype=torch.float32`).
 
 Reference: Mishchenko & Defazio (2024), arXiv 2306.06101, algorithm 4 (Prodigy, Adam version).
 """
@@ -44,13 +45,15 @@ define("d0", "the first estimate of the distance to the solution", "a number > 0
 def _distance(r: Sequence[Tensor], s: Sequence[Tensor], d: Sequence[Tensor]) -> float:
     """The largest lower bound of the distance so far."""
     known = max(map(float, d))
-    length = sum(float(_reals(x).abs().sum()) for x in s)
-    made = sum(float(_reals(x).sum()) for x in r)
+    length = sum(float(_wide(x).abs().sum()) for x in s)
+    made = sum(float(_wide(x).sum()) for x in r)
     return max(known, made / length) if length else known
 
 
-def _reals(x: Tensor) -> Tensor:
-    return torch.view_as_real(x) if x.is_complex() else x
+def _wide(x: Tensor) -> Tensor:
+    """As reals, in a type in which many may be added up."""
+    reals = torch.view_as_real(x) if x.is_complex() else x
+    return reals if reals.dtype == torch.float64 else reals.float()
 
 
 @rule("pointwise", "odd", "loss-scale-invariant")
