@@ -55,6 +55,8 @@ class Stepper:
         self.gradients = [g.clone() for g in model.gradients] if own_gradients else model.gradients
         self.ready()
         self.optimizer = kind(self.params, **options)
+        if hasattr(self.optimizer, "train"):  # Schedule-Free's optimizers wait for it
+            self.optimizer.train()
 
     def ready(self):
         """Put gradients in place; some optimizers take them away."""

@@ -11,9 +11,13 @@ from importlib.util import find_spec
 from stepping.contestants import OPTIONS, Contestant, torch_optimizer
 
 # Our name -> theirs, where they differ in more than capitals and underscores.
-HEAVYBALL = {"adam": "AdamW", "schedulefreeadamw": "SFAdamW"}  # its AdamW decays nothing by default
-PYTORCH_OPTIMIZER = {"sophia": "sophiah"}
-OPTAX: dict[str, str] = {}
+HEAVYBALL = {"adam": "AdamW", "adamwschedulefree": "SFAdamW"}  # its AdamW decays only if told to
+PYTORCH_OPTIMIZER = {
+    "adamwschedulefree": "schedulefreeadamw",
+    "sgdschedulefree": "schedulefreesgd",
+    "sophia": "sophiah",
+}
+OPTAX = {"adamwschedulefree": "schedule_free_adamw", "sgdschedulefree": "schedule_free_sgd"}
 # Hyperparameters without which theirs would be another rule than ours.
 HEAVYBALL_OPTIONS = {"sgd": {"beta": 0.9}, "adamw": {"weight_decay": 1e-2}}
 OPTAX_OPTIONS = {"adamw": {"weight_decay": 1e-2}}
