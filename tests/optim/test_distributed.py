@@ -68,17 +68,22 @@ ROWWISE = optimizer_class("Rowwise", rowwise)
 MADE = {**OPTIMIZERS, "clipped": CLIPPED, "wandering": WANDERING, "rowwise": ROWWISE}
 
 
-def numbers(seed, dtype=torch.float64):
+MATRICES_ONLY = {"Muon"}
+
+
+def numbers(make, seed, dtype=torch.float64):
+    """A tensor of every shape that the optimizer takes."""
     source = torch.Generator().manual_seed(seed)
-    return [torch.randn(s, generator=source, dtype=torch.float64).to(dtype) for s in SHAPES]
+    shapes = [s for s in SHAPES if len(s) == 2 or make.__name__ not in MATRICES_ONLY]
+    return [torch.randn(s, generator=source, dtype=torch.float64).to(dtype) for s in shapes]
 
 
 def walk(make, place, dtype=torch.float64, steps=4, **options):
     """Steps along fixed gradients; parameters and gradients are put where they belong."""
-    params = [nn.Parameter(place(x)) for x in numbers(0, dtype)]
+    params = [nn.Parameter(place(x)) for x in numbers(make, 0, dtype)]
     optimizer = make(params, **options)
     for step in range(steps):
-        for p, g in zip(params, numbers(step + 1, dtype), strict=True):
+        for p, g in zip(params, numbers(make, step + 1, dtype), strict=True):
             p.grad = place(g)
         optimizer.step()
     return params, optimizer
@@ -241,6 +246,8 @@ def exact(name):
 def test_parts_give_what_the_whole_gives(name, found):
     params, state = everything(*walk(MADE[name], torch.clone))
     close = EXACT if exact(name) else {"rtol": 1e-12, "atol": 1e-13}
+    if name == "prodigy":  # keeps its sums and its distance in float32
+        close = {"rtol": 1e-5, "atol": 1e-6}
     for rank in range(2):
         assert_close(found[rank]["parts"][name][0], params, **close)
         assert_close(found[rank]["parts"][name][1], state, **close)
