@@ -11,4 +11,8 @@ recipes    programs that are kept; `numbers` computes theirs from the hyperparam
 blocks     a program piece by piece, in the processor's cache
 crew       threads that share the pieces
 compiled   a program as one pass over the memory
+standins   what takes the place of a parameter that cannot be stepped as it stands:
+sharded    ... of one of which every process holds a part
+rows       ... of one with a sparse gradient
+recorded   steps that autograd records
 """
