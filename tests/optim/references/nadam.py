@@ -4,7 +4,7 @@ import math
 
 VALUES = {
     "betas": ((0.9, 0.999), (0.6, 0.8)),
-    "eps": (1e-8, 1e-2),
+    "eps": (1e-2,),
     "momentum_decay": (4e-3, 0.5),
     "convention": ("torch", "paper", "optax"),
 }

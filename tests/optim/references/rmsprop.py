@@ -3,7 +3,7 @@
 import math
 
 VALUES = {
-    "alpha": (0.99, 0.7),
+    "alpha": (0.9,),
     "eps": (1e-3,),
     "momentum": (0.0, 0.9),
     "centered": (False, True),

@@ -28,7 +28,9 @@ choice; Nutini et al. (2015), arXiv 1506.00552, for the greedy one.
 """
 
 import random
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -54,11 +56,9 @@ def _chosen(
         at = random.Random(f"{seed} {turn}").randrange(total)
     else:
         at = turn % total
-    for begin, size in zip(first, sizes, strict=True):
-        if at < size:
-            return int(begin) + at
-        at -= size
-    return -1
+    ends = list(accumulate(sizes))
+    index = bisect_right(ends, at)  # the parameter in which it lies
+    return int(first[index]) + at - (ends[index] - sizes[index])
 
 
 def _largest(g: Sequence[Tensor]) -> int:
