@@ -25,7 +25,7 @@ import torch
 from stepping import aims, clocks, cold, machine, tables
 from stepping.architectures import ARCHITECTURES
 from stepping.captured import captured
-from stepping.contestants import OPTIONS, Model, ours, torchs
+from stepping.contestants import MATRICES_ONLY, OPTIONS, Model, ours, torchs
 from stepping.peers import LIBRARIES, peers
 from stepping.race import race
 
@@ -84,12 +84,16 @@ def contestants(name, chosen):
 def measure(chosen):
     """One result after the other."""
     for model_name in chosen.models:
-        architecture = ARCHITECTURES[model_name]
-        model = Model.of(architecture, chosen.device)
+        whole = ARCHITECTURES[model_name]
+        model = Model.of(whole, chosen.device)
         for name in chosen.rules:
-            print(f"{name} on {architecture.title} ...", file=sys.stderr, flush=True)
-            rule = (name, "pointwise" in optim.OPTIMIZERS[name].rule.facts)
-            result = race(rule, architecture, model, contestants(name, chosen), chosen.seconds)
+            print(f"{name} on {whole.title} ...", file=sys.stderr, flush=True)
+            pointwise = "pointwise" in optim.OPTIMIZERS[name].rule.facts
+            part = whole.matrices() if name in MATRICES_ONLY else whole
+            if not part.shapes:
+                continue
+            on = model if part is whole else Model.of(part, chosen.device)
+            result = race((name, pointwise), part, on, contestants(name, chosen), chosen.seconds)
             if chosen.first and result.has("compiled") and model_name == "resnet50":
                 result.first |= cold.cold_and_warm(name, model_name)
             yield result

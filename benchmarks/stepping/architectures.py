@@ -7,7 +7,7 @@ the calls cost.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 Shape = tuple[int, ...]
@@ -23,6 +23,10 @@ class Architecture:
     @property
     def elements(self):
         return sum(map(prod, self.shapes))
+
+    def matrices(self):
+        """The same without what is not a matrix, for rules that take nothing else."""
+        return replace(self, shapes=tuple(shape for shape in self.shapes if len(shape) == 2))
 
 
 def convolution(inputs: int, outputs: int, kernel: int) -> Iterator[Shape]:

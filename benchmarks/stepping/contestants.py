@@ -15,6 +15,8 @@ from thalweg import optim
 # Hyperparameters that are not the defaults, because with the defaults it would be another rule.
 OPTIONS: dict[str, dict[str, Any]] = {"sgd": {"momentum": 0.9}}
 
+MATRICES_ONLY = {"muon"}  # these run on what the model has of them
+
 
 @dataclass
 class Model:

@@ -76,7 +76,8 @@ class Jitted:
         take = lambda tensors: [numpy.array(x.numpy(), copy=True) for x in tensors]
         self.wait = jax.block_until_ready
         self.rule, self.params, self.gradients = rule, take(model.tensors), take(model.gradients)
-        self.state = rule.init(self.params)
+        # Copied, as some rules keep the parameters they began with, and no array is donated twice.
+        self.state = jax.tree.map(lambda x: numpy.array(x, copy=True), rule.init(self.params))
         self.compiled = None
 
     def ready(self):

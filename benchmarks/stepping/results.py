@@ -4,6 +4,7 @@ The contestants take turns, and a ratio is the median over turns of the ratio wi
 a load on the machine that comes and goes cancels out.
 """
 
+import math
 import statistics
 from dataclasses import dataclass, field
 
@@ -38,23 +39,28 @@ class Result:
         return statistics.median(turn[name] for turn in self.turns if name in turn)
 
     def ratio(self, name, to):
-        """By how much one takes longer than the other."""
+        """By how much one takes longer than the other; NaN where nothing links them."""
         shared = [turn[name] / turn[to] for turn in self.turns if name in turn and to in turn]
-        # In different rounds for want of memory: both stand beside the reference.
-        between = self.reference
-        return (
-            statistics.median(shared)
-            if shared
-            else self.ratio(name, between) / self.ratio(to, between)
-        )
+        if shared:
+            return statistics.median(shared)
+        link = self.reference  # in different rounds for want of memory, each beside the reference
+        if link is None or link in (name, to):
+            return math.nan
+        return self.ratio(name, link) / self.ratio(to, link)
 
     def by_floor(self, name, what="in place"):
         """A step's time over that of moving its bytes at the speed of a pass over memory."""
+        if not self.moved_bytes:  # none of our forms took part
+            return math.nan
         return self.ratio(name, what) * self.pass_bytes / self.moved_bytes
 
     def floor(self):
         """Seconds in which the bytes of a step can be moved."""
         return self.seconds("in place") * self.moved_bytes / self.pass_bytes
+
+    def for_each_parameter(self, size):
+        """Bytes of float32 parameters, or bytes in all, for each single parameter."""
+        return size / (self.param_bytes / 4)
 
     def extra_share(self, name):
         """Memory that a step takes for itself, in the parameters' bytes."""
@@ -66,10 +72,15 @@ class Result:
         steps = {
             name: {
                 "seconds": self.seconds(name),
-                "to_reference": self.ratio(name, self.reference),
-                **({"to_floor": self.by_floor(name)} if self.pass_bytes else {}),
+                "to_reference": _number(self.ratio(name, self.reference)),
+                "to_floor": _number(self.by_floor(name)) if self.pass_bytes else None,
             }
             for name in names
         }
         own = {k: v for k, v in vars(self).items() if k != "turns"}
         return {**own, "reference": self.reference, "turns": len(self.turns), "steps": steps}
+
+
+def _number(x):
+    """As JSON has it, which knows no NaN."""
+    return None if math.isnan(x) else x

@@ -27,33 +27,30 @@ def step_table(results, architecture):
     columns = [c for c in COLUMNS if any(r.has(c) for r in results)]
     if architecture.large:
         head = ["rule", "state B", "moved B", "floor", "copy"]
-        value, given = (lambda r, c: r.by_floor(c)), (lambda r: _large(r, architecture))
+        value, given = (lambda r, c: r.by_floor(c)), _large
     else:
         head = ["rule", "state B", "reference", "is"]
-        value, given = (lambda r, c: r.ratio(c, r.reference)), (lambda r: _small(r, architecture))
+        value, given = (lambda r, c: r.ratio(c, r.reference)), _small
     rows = [
         [r.rule, *given(r), *(f"{value(r, c):.2f}" if r.has(c) else "–" for c in columns)]
         for r in results
-        if r.turns and r.reference
+        if r.moved_bytes  # without any of our forms there is nothing to compare
     ]
     return markdown([*head, *columns], rows)
 
 
-def _large(result, architecture):
-    if not result.moved_bytes:
-        return ["?"] * 4
-    n = architecture.elements
+def _large(result):
     return [
-        f"{result.state_bytes / n:.1f}",
-        f"{result.moved_bytes / n:.1f}",
+        f"{result.for_each_parameter(result.state_bytes):.1f}",
+        f"{result.for_each_parameter(result.moved_bytes):.1f}",
         duration(result.floor()),
         f"{result.ratio('copy', 'in place'):.2f}",
     ]
 
 
-def _small(result, architecture):
-    per = f"{result.state_bytes / architecture.elements:.1f}"
-    return [per, duration(result.seconds(result.reference)), result.reference]
+def _small(result):
+    state = f"{result.for_each_parameter(result.state_bytes):.1f}"
+    return [state, duration(result.seconds(result.reference)), result.reference]
 
 
 def memory_table(results):

@@ -1,6 +1,7 @@
 """The step benchmark: it runs, its rows are there, and its figures are what they are called."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,11 @@ def test_ratios_are_medians_of_ratios_within_a_turn():
 def test_who_was_in_different_rounds_is_compared_by_the_reference():
     seen = result([{"torch": 1.0, "auto": 0.5}, {"torch": 10.0, "fused": 2.5}])
     assert seen.ratio("auto", "fused") == 2.0
+
+
+def test_what_nothing_links_has_no_ratio():
+    assert math.isnan(result([{"optax": 1.0}]).ratio("optax", "torch"))
+    assert math.isnan(result([{"auto": 1.0}, {"fused": 2.5}]).ratio("auto", "fused"))
 
 
 def test_the_floor_is_the_time_of_a_pass_scaled_to_the_bytes_of_a_step():
