@@ -1,5 +1,9 @@
 """The forms agree: bit by bit on vectors and lists, within rounding where compiled."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from optim_cases import EVERY_RULE, SHAPES, active, gradients, stepped
@@ -209,17 +213,38 @@ def test_compiled_agrees_within_rounding(one):
 
 
 @compiles
-def test_a_schedule_and_any_size_share_one_compilation(compiler):
+def test_schedules_sizes_and_late_parameters_share_one_compilation(compiler):
     one = RULES["adam"]
-    for size in (3000, 4000, 70_001):
-        p = torch.nn.Parameter(torch.ones(size))
-        engine, state = Engine(one, "compiled"), {p: {}}
+    for shape in [(3000,), (40, 100), (70_001,), (300, 400), (2, 3, 50, 60)]:
+        p, late = (torch.nn.Parameter(torch.ones(shape)) for _ in range(2))
+        engine, state = Engine(one, "compiled"), {p: {}, late: {}}
         with torch.no_grad():
             for step in range(5):
-                p.grad = torch.ones(size)
+                p.grad = torch.ones(shape)
+                late.grad = torch.ones(shape) if step > 2 else None
                 hyper = one.settings(lr=step * 1e-3, betas=(0.9, 0.9 + step / 100))
-                engine.step([{"params": [p], **hyper}], state)
+                engine.step([{"params": [p, late], **hyper}], state)
     assert compiler["unique_graphs"] == 1
+
+
+STEP = """
+import torch
+from thalweg.optim import Adam
+p = torch.nn.Parameter(torch.ones(10_000))
+p.grad = torch.ones(10_000)
+Adam([p], form="compiled").step()
+print(torch._dynamo.utils.counters["inductor"]["fxgraph_cache_hit"])
+"""
+
+
+@compiles
+def test_another_process_finds_what_was_compiled(tmp_path):
+    where = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    runs = [
+        subprocess.run([sys.executable, "-c", STEP], env=where, capture_output=True, text=True)
+        for _ in range(2)
+    ]
+    assert [run.stdout.strip() for run in runs] == ["0", "1"], runs[0].stderr
 
 
 @compiles

@@ -46,7 +46,8 @@ def compiled(program: Program) -> Advance:
     def advance(calls: Sequence[Call], numbers: Sequence[float], scalars: Sequence[Tensor]) -> None:
         packed = torch.tensor(numbers, dtype=torch.float64).to(calls[0][0][0].device)
         for sources, _ in calls:
-            kernel(*sources, packed, *scalars)
+            # Detached, because the compiler takes a view for something else than what is none.
+            kernel(*(x.detach() for x in sources), packed, *scalars)
 
     return advance
 
