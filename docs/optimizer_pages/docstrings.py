@@ -6,6 +6,7 @@ from dataclasses import dataclass
 HEADINGS = ("Idea", "Formula", "Why", "When", "Convention", "Sharding", "Cost", "Reference")
 HEADING = re.compile(rf"\n\n+({'|'.join(HEADINGS)})(, [^:\n]*)?:(?=[ \n])")
 LONG = 150
+SYMBOL = re.compile(r"\w+ (=|<-)|[b-z] ")  # a formula's letter is no first word
 YEAR = re.compile(r"\b((?:19|20)\d\d)\b")
 
 
@@ -53,5 +54,5 @@ def explanation(doc: str) -> Explanation:
 
 
 def sentence(text: str) -> str:
-    """A text that begins with a capital letter, as a line of its own does."""
-    return text[:1].upper() + text[1:]
+    """A text that begins with a capital letter, as one under a heading does; letters stay."""
+    return text if SYMBOL.match(text) else text[:1].upper() + text[1:]

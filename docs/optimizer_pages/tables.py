@@ -31,7 +31,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def state_table(subject: Subject) -> str:
     """The state that is kept for each parameter, seen after a step on a matrix."""
-    rule, shapes = subject.rule, kept(subject, (ROWS, COLUMNS), opened(subject.rule))
+    rule, shapes = subject.rule, {}
+    for settings in opened(rule):
+        shapes |= kept(subject, (ROWS, COLUMNS), settings)
     rows = [
         (
             f"`{s.name}`",
@@ -58,15 +60,20 @@ def kept(
     return {name: tuple(x.shape) for name, x in state.items() if isinstance(x, torch.Tensor)}
 
 
-def opened(rule: Rule) -> dict[str, Any]:
-    """Settings under which every slot is kept: what is off at its default is turned on."""
-    switches = (s.when for s in rule.slots if s.when)
-    return {name: on(rule.terms[name]) for name in switches if not rule.hyperparameters[name]}
+def opened(rule: Rule) -> Iterator[dict[str, Any]]:
+    """Settings under which every slot is kept by one or the other, with all that is off turned on.
+
+    A switch that is one of several names is tried at each.
+    """
+    switches = {s.when for s in rule.slots if s.when and not rule.hyperparameters[s.when]}
+    values = {name: choices_of(rule.terms[name]) for name in sorted(switches)}
+    for turn in range(max(map(len, values.values()), default=1)):
+        yield {name: some[turn % len(some)] for name, some in values.items()}
 
 
-def on(entry: Hyperparameter) -> Any:
-    """A value of a hyperparameter that turns on what it stands for."""
-    return entry.choices[0] if entry.choices else True if entry.switch else 0.9
+def choices_of(entry: Hyperparameter) -> tuple[Any, ...]:
+    """The values of a hyperparameter that turn on what it stands for."""
+    return entry.choices or ((True,) if entry.switch else (0.9,))
 
 
 def told(shape: tuple[int, ...] | None) -> str:

@@ -9,7 +9,7 @@ import hooks
 import pytest
 import torch
 from optimizer_pages import families, gallery, overview, page, paths, picture, tables
-from optimizer_pages.docstrings import explanation
+from optimizer_pages.docstrings import explanation, sentence
 from optimizer_pages.paths import Path, Terrain
 from optimizer_pages.subjects import subjects
 from optimizer_pages.wrappers import by_module, wrapper_sections
@@ -123,9 +123,17 @@ def test_the_state_in_the_table_is_what_is_kept(name):
     subject = SUBJECTS[name]
     table = tables.state_table(subject)
     declared = {slot.name for slot in subject.rule.slots}
-    settings = tables.opened(subject.rule)
-    assert set(tables.kept(subject, (6, 4), settings)) - {"step"} <= declared
+    found = set()
+    for settings in tables.opened(subject.rule):
+        found |= tables.kept(subject, (6, 4), settings).keys()
+    assert found - {"step"} <= declared
     assert all(f"| `{slot}` |" in table for slot in declared)
+    assert ("not for a matrix" in table) == (not declared <= found)
+
+
+def test_only_what_is_for_vectors_is_not_for_a_matrix():
+    missing = [n for n in SUBJECTS if "not for a matrix" in tables.state_table(SUBJECTS[n])]
+    assert missing == ["adafactor"]  # whose second moment is factored where there are two sides
 
 
 @pytest.mark.parametrize("name, bytes_", [("sgd", "0"), ("momentum", "4"), ("adam", "8")])
@@ -150,6 +158,20 @@ def test_shapes_are_told_in_words(shape, words):
 def test_every_fact_is_explained():
     assert list(tables.FACTS) == list(FACTS)
     assert overview.SHORT.keys() == tables.FACTS.keys()
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("one", "One"),
+        ("a step", "A step"),
+        ("beta = 0 is", "beta = 0 is"),
+        ("p moves", "p moves"),
+        ("`lr`", "`lr`"),
+    ],
+)
+def test_sentences_begin_with_a_capital_and_letters_stay(text, told):
+    assert sentence(text) == told
 
 
 def test_bars_do_not_break_a_table():

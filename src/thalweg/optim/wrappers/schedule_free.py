@@ -19,6 +19,9 @@ Why: beta = 0 is Polyak's averaging (y = z), beta = 1 primal averaging (y = x); 
 one's speed and the second one's calm. It does what momentum does, so the rule below should have
 none: `betas=(0.0, b2)` for Adam.
 
+When: the number of steps is not known beforehand, or runs are to be stopped and continued at will;
+or one schedule less is to be tuned. Whoever evaluates must turn to the average first.
+
 Convention: those of the paper's algorithm 1 and of its authors' package: the learning rate is
 warmed up linearly over `warmup_steps`; w_t = t^r (largest lr so far)^weight_lr_power. Weight decay
 is taken at y, where the gradient is, or at z with `decay_at_z`; either way it is decoupled, and
@@ -47,7 +50,7 @@ define(
 define("warmup_steps", "over how many steps lr rises to its value", ">= 0", lambda x: bool(x >= 0))
 define("r", "how fast the weights of later iterates in the average grow with t")
 define("weight_lr_power", "how fast the weights in the average grow with the largest lr")
-define("decay_at_z", "take weight decay at z instead of y", "True or False", switch=True)
+define("decay_at_z", "take weight decay at z instead of y", switch=True)
 
 
 DOC = __doc__ or ""
