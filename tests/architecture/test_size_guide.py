@@ -57,7 +57,8 @@ def test_functions_are_small():
 
 
 def test_the_core_of_optim_is_readable_alone():
-    assert sum(map(code_lines, (PACKAGE / "optim").glob("*.py"))) < CORE_OF_OPTIM
+    core = [path for path in (PACKAGE / "optim").glob("*.py") if path.name != "__init__.py"]
+    assert sum(map(code_lines, core)) < CORE_OF_OPTIM  # the list of names is not read
 
 
 def test_code_is_counted_without_prose(tmp_path):

@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from thalweg.optim import Sophia
-from thalweg.optim.hessian_diagonals import gauss_newton, hutchinson
+from thalweg.optim.companions.hessian_diagonals import gauss_newton, hutchinson
 
 
 def source(seed=0):

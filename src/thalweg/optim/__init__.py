@@ -53,6 +53,7 @@ from thalweg.optim.classes import (
     SparseAdam,
     Yogi,
 )
+from thalweg.optim.classes.making import optimizer_class
 from thalweg.optim.companions import (
     SAM,
     Average,
@@ -67,7 +68,7 @@ from thalweg.optim.companions import (
 )
 from thalweg.optim.engine import FORMS, Engine
 from thalweg.optim.hyperparameters import GLOSSARY, Hyperparameter, define
-from thalweg.optim.optimizer import RuleOptimizer, optimizer_class
+from thalweg.optim.optimizer import RuleOptimizer
 from thalweg.optim.rule import Rule, over_all, rule, slot
 from thalweg.optim.rules import RULES
 from thalweg.optim.wrappers import (
@@ -138,8 +139,8 @@ __all__ = [
     "Shampoo",
     "SignSGD",
     "Sophia",
-    "StochasticWeightAverage",
     "SparseAdam",
+    "StochasticWeightAverage",
     "Yogi",
     "averaged",
     "bound_units",

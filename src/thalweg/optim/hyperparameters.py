@@ -62,7 +62,7 @@ def define(
             "Use it in that meaning, or choose another name."
         )
     complaint = complaint or f"Invalid {name} value"
-    domain = _one_of(choices) if choices else domain
+    domain = _one_of(choices) if choices else "True or False" if switch else domain
     entry = Hyperparameter(
         name, meaning, domain, holds, complaint, switch, optional, choices, length
     )
@@ -117,15 +117,9 @@ define(
 define(
     "lr_inside_momentum",
     "let the learning rate enter the velocity, so that a change of it acts on new gradients only",
-    "True or False",
     switch=True,
 )
-define(
-    "bias_correction",
-    "divide running averages by what they lack for having started at zero",
-    "True or False",
-    switch=True,
-)
+define("bias_correction", "undo what averages lack for having started at zero", switch=True)
 define(
     "alpha",
     "how much of the average of squares is kept (RMSprop), or the power at which the rate falls "
@@ -136,13 +130,12 @@ define(
 define("weight_decay", "how strongly parameters are drawn to zero", ">= 0", _not_negative)
 define("max_norm", "the longest gradient let through", "> 0, or None", _positive, optional=True)
 define("clip_value", "the largest entry let through", "> 0, or None", _positive, optional=True)
-define("nesterov", "look ahead along the momentum", "True or False", switch=True)
-define("amsgrad", "never let the second moment shrink", "True or False", switch=True)
-define("maximize", "climb instead of descend", "True or False", switch=True)
+define("nesterov", "look ahead along the momentum", switch=True)
+define("amsgrad", "never let the second moment shrink", switch=True)
+define("maximize", "climb instead of descend", switch=True)
 define(
     "decoupled_weight_decay",
     "let weight decay act on the parameters, not through the gradient",
-    "True or False",
     switch=True,
 )
 

@@ -1,15 +1,14 @@
 """Rules in PyTorch's clothes: `torch.optim.Optimizer`s made from a rule.
 
-`optimizer_class("Adam", rule, ...)` gives a class with PyTorch's argument names, order and
-defaults, param groups, hooks, schedulers, `GradScaler` and `state_dict`. Where PyTorch has the same
-optimizer, state dicts pass both ways, and on a CPU a run continued in the other library is the run
-never interrupted, bit for bit (`form="compiled"` excepted). For this the groups carry PyTorch's own
+A class of these (see `classes.making`) has PyTorch's argument names, order and defaults, param
+groups, hooks, schedulers, `GradScaler` and `state_dict`. Where PyTorch has the same optimizer,
+state dicts pass both ways, and on a CPU a run continued in the other library is the run never
+interrupted, bit for bit (`form="compiled"` excepted). For this the groups carry PyTorch's own
 switches (`foreach`, `fused`, `capturable`) along; what decides here is `form`.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -26,8 +25,6 @@ from thalweg.optim.options.nonfinite import Guard
 from thalweg.optim.rule import Rule
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
-
-FLAGS: Mapping[str, Any] = {"foreach": None, "differentiable": False, "fused": None}
 
 
 class RuleOptimizer(torch.optim.Optimizer):
@@ -164,62 +161,3 @@ def _by_position(
     if twice:
         raise TypeError(f"{name}: {twice[0]} is given by position and by name. Give it once.")
     return placed
-
-
-def optimizer_class(
-    name: str,
-    rule: Rule,
-    order: Sequence[str] = ("lr",),
-    *,
-    flags: Mapping[str, Any] = FLAGS,
-    fixed: Mapping[str, Any] = {},
-    doc: str = "",
-    module: str | None = None,
-    base: type[RuleOptimizer] = RuleOptimizer,
-    **defaults: Any,
-) -> type[RuleOptimizer]:
-    """Make an optimizer class of a rule.
-
-    Args:
-        name: of the class.
-        rule: its formula, with all wrappers.
-        order: hyperparameters that may be given by position, in order.
-        flags: keys that PyTorch's loader wants in a group and that are carried along.
-        fixed: hyperparameters that make the class what it is and cannot be given.
-        doc: the class's docstring; the rule's own if empty.
-        module: where the class will be found, for pickling; the caller's module if None.
-        base: what the class inherits, where it can do more than step.
-        defaults: hyperparameters whose default is not the rule's.
-    """
-    settings = {**rule.settings(**defaults), **fixed}
-    caller = inspect.stack()[1].frame.f_globals["__name__"] if module is None else module
-    body = {
-        "rule": rule,
-        "order": tuple(order),
-        "standard": {**settings, **flags},
-        "fixed": dict(fixed),
-        "__doc__": doc or rule.doc,
-        "__module__": caller,
-        "__signature__": _signature(
-            settings, order, {**flags, "form": "auto", **Options.defaults()}, fixed
-        ),
-    }
-    return type(name, (base,), body)
-
-
-def _signature(
-    settings: Mapping[str, Any],
-    order: Sequence[str],
-    flags: Mapping[str, Any],
-    fixed: Mapping[str, Any],
-) -> inspect.Signature:
-    """What `help` and editors show."""
-    placed, named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    rest = {k: v for k, v in {**settings, **flags}.items() if k not in (*order, *fixed)}
-    return inspect.Signature(
-        [
-            inspect.Parameter("params", placed),
-            *(inspect.Parameter(k, placed, default=settings[k]) for k in order),
-            *(inspect.Parameter(k, named, default=v) for k, v in rest.items()),
-        ]
-    )

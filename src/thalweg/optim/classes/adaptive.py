@@ -1,7 +1,7 @@
 """Optimizers that give every coordinate a step of its own."""
 
+from thalweg.optim.classes.making import optimizer_class
 from thalweg.optim.classes.switches import CAPTURABLE, UNFUSED
-from thalweg.optim.optimizer import optimizer_class
 from thalweg.optim.rules import (
     adabelief,
     adadelta,

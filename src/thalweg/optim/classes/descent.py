@@ -1,7 +1,7 @@
 """Gradient descent and its momenta."""
 
+from thalweg.optim.classes.making import optimizer_class
 from thalweg.optim.classes.switches import UNFUSED
-from thalweg.optim.optimizer import optimizer_class
 from thalweg.optim.rules import (
     asgd,
     coordinate_descent,

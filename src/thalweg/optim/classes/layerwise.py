@@ -1,7 +1,7 @@
 """Optimizers whose steps are in proportion to each layer's weights."""
 
+from thalweg.optim.classes.making import optimizer_class
 from thalweg.optim.classes.switches import UNFUSED
-from thalweg.optim.optimizer import optimizer_class
 from thalweg.optim.rules import lamb, lars
 from thalweg.optim.wrappers import maximize
 

@@ -1,7 +1,7 @@
 """Optimizers that look at a weight matrix as a matrix."""
 
+from thalweg.optim.classes.making import optimizer_class
 from thalweg.optim.classes.switches import UNFUSED
-from thalweg.optim.optimizer import optimizer_class
 from thalweg.optim.rules import adafactor, adam, muon, shampoo, soap
 from thalweg.optim.wrappers import decoupled, for_matrices, maximize, weight_decay
 

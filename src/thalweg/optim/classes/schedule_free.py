@@ -18,7 +18,8 @@ from typing import Any, cast
 import torch
 from torch import addcmul, sqrt
 
-from thalweg.optim.optimizer import RuleOptimizer, optimizer_class
+from thalweg.optim.classes.making import optimizer_class
+from thalweg.optim.optimizer import RuleOptimizer
 from thalweg.optim.rule import rule, slot
 from thalweg.optim.wrappers import maximize
 from thalweg.optim.wrappers.schedule_free import DOC, schedule_free

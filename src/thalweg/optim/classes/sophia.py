@@ -7,8 +7,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from thalweg.optim.hessian_diagonals import gauss_newton, hutchinson
-from thalweg.optim.optimizer import RuleOptimizer, optimizer_class
+from thalweg.optim.classes.making import optimizer_class
+from thalweg.optim.companions.hessian_diagonals import gauss_newton, hutchinson
+from thalweg.optim.optimizer import RuleOptimizer
 from thalweg.optim.rules import sophia
 from thalweg.optim.wrappers import decoupled, maximize
 

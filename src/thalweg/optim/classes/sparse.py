@@ -1,6 +1,6 @@
 """Optimizers for tables with sparse gradients."""
 
-from thalweg.optim.optimizer import optimizer_class
+from thalweg.optim.classes.making import optimizer_class
 from thalweg.optim.rules.sparse_adam import sparse_adam
 from thalweg.optim.wrappers import maximize
 

@@ -7,6 +7,7 @@ accumulation   one step for the mean gradient of several batches
 lookahead      slow weights that follow any optimizer
 sam            sharpness-aware minimization: the gradient from where the loss is worst nearby
 schedules      learning-rate schedules that PyTorch lacks
+hessian_diagonals   estimates for rules that divide by the curvature
 """
 
 from thalweg.optim.companions.accumulation import GradientAccumulation

@@ -54,7 +54,6 @@ define(
 define(
     "always_adapt",
     "fit the step's length to the weights' even where nothing decays",
-    "True or False",
     switch=True,
 )
 

@@ -72,7 +72,6 @@ define(
 define(
     "flatten",
     "take tensors of more than two dimensions as matrices of their first against all others",
-    "True or False",
     switch=True,
 )
 

@@ -40,7 +40,7 @@ from thalweg.optim.hyperparameters import GLOSSARY, define
 from thalweg.optim.rule import rule, slot
 from thalweg.optim.starts import filled
 
-define("centered", "divide by the deviation instead of the size", "True or False", switch=True)
+define("centered", "divide by the deviation instead of the size", switch=True)
 
 
 def _first_variance_is_zero(hyper: Mapping[str, Any]) -> None:

@@ -58,8 +58,8 @@ from thalweg.optim.matrices import (
 )
 from thalweg.optim.rule import rule, slot
 
-define("skip_first", "let the first step only start the state", "True or False", switch=True)
-define("precondition_1d", "turn vectors into an eigenbasis too", "True or False", switch=True)
+define("skip_first", "let the first step only start the state", switch=True)
+define("precondition_1d", "turn vectors into an eigenbasis too", switch=True)
 
 
 def _zeros(p: Tensor) -> Tensor:

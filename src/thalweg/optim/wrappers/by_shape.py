@@ -29,7 +29,6 @@ from thalweg.optim.rule import Rule, Slot
 define(
     "matrices",
     "whether the group's matrices go to the rule for matrices",
-    "True or False",
     switch=True,
 )
 define(

@@ -24,7 +24,7 @@ from thalweg.optim.hyperparameters import define
 from thalweg.optim.rule import Rule
 
 define("l1_penalty", "how strongly weights are drawn to zero", ">= 0", lambda x: bool(x >= 0))
-define("proximal", "let the L1 penalty act on the parameters", "True or False", switch=True)
+define("proximal", "let the L1 penalty act on the parameters", switch=True)
 
 
 def soft_threshold(p: Any, threshold: Any) -> Any:
