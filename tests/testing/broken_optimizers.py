@@ -451,7 +451,7 @@ class CountsOutsideTheState(Sound):
         super().move(p, direction / self.count, group)
 
 
-@breaks("state-in-memory", "a group's settings were not loaded")
+@breaks("state-in-memory", "lr of a group was not loaded")
 class KeepsItsOwnRate(Sound):
     def load_state_dict(self, saved):
         super().load_state_dict(saved)

@@ -96,8 +96,15 @@ def test_a_function_that_makes_optimizers_may_be_checked():
         return torch.optim.SGD(params, momentum=0.9, **settings)
 
     report = check_optimizer(make, lr=0.1)
-    assert verdicts(report)["pickling"] == "not applicable"
+    assert verdicts(report)["pickling"] == "kept"
     assert verdicts(report)["weight-decay-acts"] == "kept"
+
+
+def test_a_class_that_pickle_cannot_find_is_not_blamed():
+    class Local(Sound):
+        pass
+
+    assert verdicts(check_optimizer(Local))["pickling"] == "not applicable"
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.complex64], ids=str)
