@@ -40,11 +40,13 @@ from thalweg.optim import (
 )
 from thalweg.optim.options import Options
 
-every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
-PYTORCHS = {n: getattr(torch.optim, made.__name__, None) for n, made in OPTIMIZERS.items()}
+# Muon takes matrices alone, as PyTorch's: see test_matrix_classes.py.
+GENERAL = {name: made for name, made in OPTIMIZERS.items() if name != "muon"}
+every_optimizer = pytest.mark.parametrize("name", GENERAL)
+PYTORCHS = {n: getattr(torch.optim, made.__name__, None) for n, made in GENERAL.items()}
 PYTORCHS["sparseadam"] = None  # PyTorch's takes sparse gradients only: see test_sparse.py
 # Each class with PyTorch's own, or where PyTorch has none, with its own plainest form.
-MAKES = {n: (m, PYTORCHS[n] or functools.partial(m, form="each")) for n, m in OPTIMIZERS.items()}
+MAKES = {n: (m, PYTORCHS[n] or functools.partial(m, form="each")) for n, m in GENERAL.items()}
 EXACT = {"rtol": 0, "atol": 0}
 
 
@@ -55,7 +57,7 @@ def permitted(name, form):
 
 def every_form_of(*forms):
     """Every optimizer in each of these forms that it has."""
-    pairs = [(name, form) for name in OPTIMIZERS for form in forms if permitted(name, form)]
+    pairs = [(name, form) for name in GENERAL for form in forms if permitted(name, form)]
     return pytest.mark.parametrize(("name", "form"), pairs)
 
 
@@ -254,7 +256,7 @@ def test_a_parameter_without_gradient_is_left_alone(name, form):
 
 
 # Not where the rule's point is a number that all parameters have in common.
-@pytest.mark.parametrize("name", [n for n, made in OPTIMIZERS.items() if not made.rule.summaries])
+@pytest.mark.parametrize("name", [n for n, made in GENERAL.items() if not made.rule.summaries])
 def test_a_gradient_that_comes_late_finds_a_fresh_start(name):
     more = {"momentum": 0.9, "dampening": 0.5} if name == "sgd" else {}
     late, other = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))

@@ -7,7 +7,7 @@ VALUES = {
     "eps": (1e-4, 0.1),
     "shampoo_beta": (None, 0.9),
     "precondition_frequency": (1, 3),
-    "max_precond_dim": (8192, 3, 1),
+    "max_precond_dim": (1024, 3, 1, 0),
     "inverse_exponent": (None, 0.5),
     "grafting": (None, "sgd", "adagrad"),
 }
@@ -48,7 +48,7 @@ def reference(
                 for x, has_one, one in zip(moments, kept, whole, strict=True)
             ]
         left, right = roots
-        d = left @ g @ right
+        d = left @ g @ right if any(kept) else g / (squares + eps).sqrt()
         other = {None: d, "sgd": g, "adagrad": g / (squares + eps).sqrt()}[grafting]
         b = momentum * b + d * other.norm() / d.norm()
         p = p - lr * b

@@ -28,6 +28,8 @@ the scale, which orthogonalization drops), bfloat16 inside (`ns_precision="bfloa
 in float64 for float64 parameters and in float32 otherwise), the norm held above eps instead of eps
 added to it, decoupled weight decay. `adjust_lr_fn` "original" (or None) is Jordan's factor r,
 "match_rms_adamw" Moonshot's, which makes the steps as long as AdamW's, so that one lr serves both.
+For bfloat16 parameters without Nesterov's look-ahead, PyTorch (2.13) normalizes the momentum buffer
+itself, in place; here it stays what the formula says.
 The class takes matrices only, as PyTorch's; with `flatten`, tensors of more dimensions too, as the
 matrix of their first against all others (Jordan's for convolutions). The rule on its own takes a
 vector as a matrix of one column.

@@ -24,12 +24,13 @@ Convention: sums as in the paper; `shampoo_beta` gives running averages instead 
 older half is then forgotten and the steps do not shrink). `precondition_frequency` recomputes the
 roots at every so many steps, from the first. `inverse_exponent` replaces 1 / (2 * number of sides):
 0.5 is what Morwani et al. find nearest to full AdaGrad for two sides. A side longer than
-`max_precond_dim` is left out. `grafting` gives d another rule's length: "sgd" that of g, "adagrad"
-that of AdaGrad's step, whose sum of squares is then kept too (Anil et al.). Tensors of more than
-two dimensions are taken as the matrix of their first against all others, where the paper has a
-matrix for each dimension. Roots are taken in float64; a direction that has seen no gradient
-(possible with eps=0) does not move. Momentum is over d; jettify mixes d into the next gradient
-instead.
+`max_precond_dim` is left out; where none remains, as for a long vector, d is AdaGrad's step.
+`grafting` gives d another rule's length: "sgd" that of g, "adagrad" that of AdaGrad's step, whose
+sum of squares is then kept too (Anil et al.). Tensors of more than two dimensions are taken as the
+matrix of their first against all others, where the paper has a matrix for each dimension. Roots are
+taken in float64; a direction that has seen no gradient (possible with eps=0) does not move.
+Momentum is over d; jettify mixes d into the next gradient instead. The facts are those of a rule
+without grafting.
 
 Sharding: needs the whole tensor; the engine gathers sharded parameters before the step and keeps L
 and R whole in every process, so that all compute the same roots.
@@ -107,8 +108,9 @@ def _right_root(p, *, max_precond_dim):  # type: ignore[no-untyped-def]
     return right_zeros(p, max_precond_dim)
 
 
-def _squares(p, *, grafting):  # type: ignore[no-untyped-def]
-    return torch.zeros_like(in_single(p)) if grafting == "adagrad" else None
+def _squares(p, *, grafting, max_precond_dim):  # type: ignore[no-untyped-def]
+    bare = left_zeros(p, max_precond_dim) is None and right_zeros(p, max_precond_dim) is None
+    return torch.zeros_like(in_single(p)) if bare or grafting == "adagrad" else None
 
 
 def _roots(
@@ -131,9 +133,9 @@ def _as_long_as(d: Tensor, other: Tensor) -> Tensor:
 def shampoo(  # type: ignore[no-untyped-def]
     p, g, left=slot("left", _left), right=slot("right", _right),
     left_root=slot("left_root", _left_root), right_root=slot("right_root", _right_root),
-    s=slot("sum", _squares, when="grafting"), b=slot("momentum_buffer", when="momentum"),
+    s=slot("sum", _squares), b=slot("momentum_buffer", when="momentum"),
     *, t, lr=0.1, momentum=0.0, eps=1e-4, shampoo_beta=None, precondition_frequency=1,
-    max_precond_dim=8192, inverse_exponent=None, grafting=None,
+    max_precond_dim=1024, inverse_exponent=None, grafting=None,
 ):  # fmt: skip
     """One step of Shampoo."""
     x = as_matrix(in_single(g))
@@ -142,11 +144,12 @@ def shampoo(  # type: ignore[no-untyped-def]
     if (t - 1) % precondition_frequency == 0:
         left_root, right_root = _roots(left, right, inverse_exponent)
     d = between(left_root, x, right_root).reshape(p.shape)
+    if s is not None:
+        s = s + in_single(g) ** 2
+        adagrad = in_single(g) / (s + eps).sqrt()
+        d = adagrad if left is None and right is None else _as_long_as(d, adagrad)
     if grafting == "sgd":
         d = _as_long_as(d, g)
-    if grafting == "adagrad":
-        s = s + in_single(g) ** 2
-        d = _as_long_as(d, in_single(g) / (s + eps).sqrt())
     d = d.to(p.dtype)
     if momentum:
         b = d = momentum * b + d
