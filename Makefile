@@ -4,11 +4,11 @@ VENV   ?= .venv
 PEERS  ?= .venv-peers
 BIN    := $(VENV)/bin
 DEMO   := examples/disappointing_digits.py
-# More arguments for pytest: make test ARGS='tests/cli -x'
+# More arguments: make test ARGS='tests/cli -x', make mutants ARGS=adam
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-step docs clean
+.PHONY: help demo test mutants lint bench bench-step docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ demo: $(VENV)/.installed-all ## Diagnose a training script that disappoints, and
 
 test: $(VENV)/.installed-dev ## Run the whole test suite
 	$(BIN)/python -m pytest $(ARGS)
+
+mutants: $(VENV)/.installed-dev ## Plant mistakes in a copy of the source and see the tests find them
+	$(BIN)/python -m mutants $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style (ruff) and types (mypy, strict)
 	$(BIN)/ruff check

@@ -7,7 +7,7 @@ import pytest
 from source import PACKAGE, ROOT, modules, tree
 
 EMPTY_NAMES = {"utils", "util", "misc", "common", "helpers", "helper", "tools", "stuff"}
-FOLDERS = ("src", "tests", "examples", "benchmarks", "docs")
+FOLDERS = ("src", "tests", "examples", "benchmarks", "docs", "mutants")
 FILES = [path for name in FOLDERS for path in sorted((ROOT / name).rglob("*.py"))]
 RULES = [name for name in modules() if name.startswith("thalweg.optim.rules.")]
 

@@ -1,0 +1,27 @@
+"""The mutants, a file for each part of the optimizers."""
+
+from mutants.families import (
+    adam,
+    averages,
+    companions,
+    declarations,
+    descent,
+    landscapes,
+    lanes,
+    matrices,
+    options,
+    programs,
+    squares,
+    successors,
+    wrappers,
+)
+
+FAMILIES = {
+    module.__name__.rpartition(".")[2]: module.MUTANTS
+    for module in (
+        *(descent, squares, adam, successors, matrices),
+        *(wrappers, averages, companions),
+        *(lanes, programs, options, declarations),
+        landscapes,
+    )
+}
