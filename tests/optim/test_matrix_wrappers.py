@@ -150,6 +150,14 @@ def test_cautious_steps_are_the_papers(least_share, shape):
     assert_close(after(cautious(RULES["adam"]), p, grads, **hyper), expected, **NEAR)
 
 
+def test_a_coordinate_without_gradient_is_not_carried_on():
+    p = torch.ones(2, dtype=torch.float64)
+    grads = [torch.tensor(g, dtype=torch.float64) for g in ([1.0, 1.0], [1.0, 0.0])]
+    once, twice = (after(cautious(RULES["adam"]), p, grads[:n], lr=0.1) for n in (1, 2))
+    assert twice[1] == once[1]
+    assert twice[0] < once[0]
+
+
 def test_cautious_half_precision_sees_steps_smaller_than_a_unit_in_the_last_place():
     p, grads = torch.ones(1000, dtype=torch.bfloat16), gradients([(1000,)], 1)[0]
     got = after(cautious(RULES["adam"]), p, [g.bfloat16() for g in grads], lr=1e-4)
