@@ -1,12 +1,12 @@
 """Rules that look at a matrix or at a layer as a whole."""
 
-from mutants.families.suites import bits, reference
+from mutants.families.suites import reference
 from mutants.mutant import of
 
 MUTANTS = [
     *of(
         "optim/rules/muon.py",
-        (*reference("muon"), *bits("muon")),
+        reference("muon"),
         (
             "lerp(g, m, momentum) if nesterov",
             "lerp(m, g, momentum) if nesterov",

@@ -40,6 +40,7 @@ def test_every_rule_and_every_wrapper_has_some():
         ({"mistake": "x = ("}, "cannot be parsed"),
         ({"mistake": "x =  1"}, "changes nothing"),
         ({"tests": ("tests/nowhere.py::test",)}, "there is no tests/nowhere.py"),
+        ({"tests": ("src/thalweg/a.py::test[x]",)}, "there is no src/thalweg/a.py::test[x]"),
         ({"file": "nowhere.py"}, "there is no such file"),
     ],
 )

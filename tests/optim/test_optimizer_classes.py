@@ -407,6 +407,7 @@ BAD = [
     (SGD, {"momentum": -0.5}, ValueError, r"^Invalid momentum value: -0.5"),
     (SGD, {"weight_decay": -0.5}, ValueError, r"^Invalid weight_decay value: -0.5"),
     (SGD, {"nesterov": True}, ValueError, r"^Nesterov momentum requires a momentum and zero damp"),
+    (SGD, {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, ValueError, r"^Nesterov momentum"),
     (SGD, {"lr": torch.ones(2)}, ValueError, r"^Tensor lr must be 1-element"),
     (Adam, {"lr": -1e-2}, ValueError, r"^Invalid learning rate: -0.01"),
     (Adam, {"eps": -1}, ValueError, r"^Invalid epsilon value: -1"),
