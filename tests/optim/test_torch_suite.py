@@ -12,116 +12,33 @@ here as well. On a machine with CUDA everything runs there besides.
 
 import copy
 import functools
-import inspect
 import io
-import warnings
 
 import torch
 from torch.nn import Parameter
+from torch_suite_cases import (
+    OURS,
+    OURS_CAN,
+    STEPS,
+    SWITCHES,
+    OptimizerErrorEnum,
+    TestCase,
+    for_each_setting,
+    instantiate_device_type_tests,
+    on_all,
+    onwards,
+    optims,
+    params_of,
+    placed,
+    relay,
+    rosenbrock,
+    run,
+    set_gradients,
+    settings_of,
+    their_loop,
+)
 
-from thalweg.optim import OPTIMIZERS
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", ImportWarning)  # it says that hypothesis is not installed
-    from torch.testing._internal.common_device_type import instantiate_device_type_tests
-    from torch.testing._internal.common_optimizers import (
-        OptimizerErrorEnum,
-        optim_db,
-        optims,
-    )
-    from torch.testing._internal.common_utils import TestCase
-
-STEPS = 7  # RAdam rectifies from the sixth on
 EXACT = {"rtol": 0, "atol": 0}
-
-
-def with_our_class(info):
-    """PyTorch's entry for an optimizer, with our class in it."""
-    ours = copy.copy(info)
-    ours.optim_cls = OPTIMIZERS[info.name.lower()]
-    ours.theirs = info.optim_cls
-    return ours
-
-
-OURS = [with_our_class(info) for info in optim_db if info.name.lower() in OPTIMIZERS]
-
-# What PyTorch refuses because its implementations cannot do it, and ours can: foreach and fused
-# are carried along for PyTorch's sake and decide nothing here.
-OURS_CAN = {
-    "lr as a Tensor is not supported for capturable=False and foreach=True",
-    r"betas\[0\] as a Tensor is not supported for capturable=False and foreach=True",
-    "betas must be either both floats or both Tensors",
-}
-
-SWITCHES = {"foreach", "capturable", "differentiable", "maximize"}
-
-on_all = optims(OURS, dtypes=[torch.float64])
-
-
-def settings_of(info, device):
-    """The settings that PyTorch tries, each a fresh copy."""
-    return [copy.deepcopy(given.kwargs) for given in info.optim_inputs_func(device=device)]
-
-
-def params_of(device, dtype=torch.float64, seed=0):
-    """Two matrices, because Muon takes nothing else; one is large for the engine."""
-    source = torch.Generator().manual_seed(seed)
-    shapes = ((3, 4), (50, 70))
-    wide = torch.complex128 if dtype.is_complex else torch.float64
-    made = (torch.randn(shape, generator=source, dtype=wide) for shape in shapes)
-    return [Parameter(x.to(device, dtype)) for x in made]
-
-
-def set_gradients(info, params, seed):
-    """Gradients of a kind that the optimizer takes."""
-    wide = torch.complex128 if params[0].is_complex() else torch.float64
-    for p, made in zip(params, params_of(params[0].device, wide, seed + 1), strict=True):
-        gradient = made.detach().to(p.dtype)
-        p.grad = gradient.to_sparse() if info.only_supports_sparse_grads else gradient
-
-
-def run(info, optimizer, params, steps=STEPS, first=0):
-    """Some steps on made gradients."""
-    for step in range(first, first + steps):
-        set_gradients(info, params, step)
-        optimizer.step()
-    return [p.detach().clone() for p in params]
-
-
-def their_loop(info, params, settings):
-    """PyTorch's optimizer in its plain form: one parameter after the other."""
-    switched = {"foreach": False} if "foreach" in info.supported_impls else {}
-    return info.theirs(params, **settings, **switched)
-
-
-def relay(info, params, *makes):
-    """Two steps by each optimizer, on the same parameters and the state of the one before."""
-    saved = None
-    for leg, make in enumerate(makes):
-        optimizer = make(params)
-        if saved is not None:
-            optimizer.load_state_dict(saved)
-        run(info, optimizer, params, steps=2, first=2 * leg)
-        saved = copy.deepcopy(optimizer.state_dict())
-    return [p.detach() for p in params]
-
-
-def placed(cls):
-    """The arguments that may be given by position, in order."""
-    parameters = inspect.signature(cls).parameters.values()
-    return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-
-
-def for_each_setting(test):
-    """Run a test for all settings of PyTorch's table; a failure tells which."""
-
-    @functools.wraps(test)
-    def every(self, device, dtype, optim_info):
-        for given in optim_info.optim_inputs_func(device=device):
-            with self.subTest(settings=given.desc):
-                test(self, device, dtype, optim_info, copy.deepcopy(given.kwargs))
-
-    return every
 
 
 class TestOptimRenewed(TestCase):
@@ -138,9 +55,14 @@ class TestOptimRenewed(TestCase):
                     self.refuses(optim_info, case, device, dtype)
 
     def takes(self, info, given, device, dtype):
-        params = params_of(device, dtype)
+        params = params_of(device, dtype) if given.params is None else given.params
+        before = copy.deepcopy(params)
         optimizer = info.optim_cls(params, **copy.deepcopy(given.kwargs))
-        self.assertNotEqual(run(info, optimizer, params), params_of(device, dtype))
+        for p in params:
+            gradient = torch.ones_like(p)
+            p.grad = gradient.to_sparse() if info.only_supports_sparse_grads else gradient
+        optimizer.step()
+        self.assertNotEqual(params, before)
 
     def refuses(self, info, case, device, dtype):
         given = case.optimizer_error_input
@@ -186,9 +108,7 @@ class TestOptimRenewed(TestCase):
                     p.grad = p.grad.to_sparse()
             losses.append(loss.item())
             optimizer.step()
-            for plan in plans:
-                takes_loss = isinstance(plan, torch.optim.lr_scheduler.ReduceLROnPlateau)
-                plan.step(losses[-1]) if takes_loss else plan.step()
+            onwards(plans, losses[-1])
         if settings.get("maximize"):
             self.assertGreater(losses[-1], losses[0])
         else:
@@ -290,6 +210,30 @@ class TestOptimRenewed(TestCase):
             for optimizer in optimizers:
                 optimizer.step()
             self.assertEqual([torch.view_as_real(p) for p in whole], halves, **EXACT)
+
+    @optims([o for o in OURS if o.supports_sparse], dtypes=[torch.float64])
+    def test_rosenbrock_sparse(self, device, dtype, optim_info):
+        settings, schedulers = optim_info.metadata_for_sparse
+        ends = []
+        for make, sparse in (
+            (optim_info.optim_cls, True),
+            (optim_info.optim_cls, False),
+            (optim_info.theirs, True),
+        ):
+            place = Parameter(torch.tensor([1.5, 1.5], device=device, dtype=dtype))
+            optimizer = make([place], **settings)
+            plans = [plan(optimizer) for plan in schedulers]
+            for step in range(200):
+                optimizer.zero_grad()
+                rosenbrock(place).backward()
+                place.grad[step % 2] = 0.0  # one coordinate at a time
+                place.grad = place.grad.to_sparse() if sparse else place.grad
+                optimizer.step()
+                onwards(plans, 1.0)
+            ends.append(place.detach())
+        self.assertLess(rosenbrock(ends[0]), 1.0)  # from 56.5
+        self.assertEqual(ends[0], ends[1], **EXACT)
+        self.assertEqual(ends[0], ends[2], **EXACT)
 
     @on_all
     @for_each_setting
