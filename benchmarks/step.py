@@ -99,14 +99,24 @@ def measure(chosen):
             yield result
 
 
-def page(results, device):
+LEGEND = """Each entry is a median over turns of a ratio within a turn. On a large model it is a
+step's time over the floor: the bytes that the step must move (`moved B` for each parameter) at the
+speed of a pass over memory in place, of which `state B` are the state's; `copy` is how much longer
+a copy takes for as many bytes. On a small model it is the time over that of PyTorch's loop, its
+default on a CPU, or of our form `each` where PyTorch lacks the rule. `auto` is what runs at the
+beginning; a long run goes over to `compiled` by itself."""
+
+
+def page(results, chosen):
     """All tables as one Markdown text."""
-    sections = [f"# What a step costs\n\n{machine.in_words(device)}"]
+    clock = "Processor time of one thread, as others used the machine." if chosen.busy else ""
+    words = f"{machine.in_words(chosen.device)}\n{clock}".rstrip()
+    sections = ["# What a step costs", words, LEGEND]
     for architecture in ARCHITECTURES.values():
         seen = [r for r in results if r.model == architecture.name]
         if seen:
             sections += _sections(seen, architecture)
-    reached = aims.report(results) if device == "cpu" else ""
+    reached = aims.report(results) if chosen.device == "cpu" else ""
     return "\n\n".join(sections + [f"## Aims\n\n{reached}"] * bool(reached)) + "\n"
 
 
@@ -129,7 +139,7 @@ def write(results, chosen):
         chosen.json.write_text(json.dumps([r.as_data() for r in results], indent=1))
     if chosen.save:
         chosen.save.mkdir(parents=True, exist_ok=True)
-        (chosen.save / f"step-{chosen.device}.md").write_text(page(results, chosen.device))
+        (chosen.save / f"step-{chosen.device}.md").write_text(page(results, chosen))
 
 
 def main():
@@ -147,7 +157,7 @@ def main():
     for result in measure(chosen):
         results.append(result)
         write(results, chosen)  # each time: a run of hours may be cut short
-    print(page(results, chosen.device))
+    print(page(results, chosen))
 
 
 if __name__ == "__main__":
