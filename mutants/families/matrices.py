@@ -1,12 +1,12 @@
 """Rules that look at a matrix or at a layer as a whole."""
 
-from mutants.families.suites import reference
+from mutants.families.suites import optim, reference
 from mutants.mutant import of
 
 MUTANTS = [
     *of(
         "optim/rules/muon.py",
-        reference("muon"),
+        (*reference("muon"), *optim("matrix_classes::test_the_bits_are_pytorchs")),
         (
             "lerp(g, m, momentum) if nesterov",
             "lerp(m, g, momentum) if nesterov",
@@ -37,7 +37,7 @@ MUTANTS = [
     ),
     *of(
         "optim/rules/adafactor.py",
-        reference("adafactor"),
+        (*reference("adafactor"), *optim("matrix_classes::test_the_bits_are_pytorchs")),
         (
             "min(lr, 1 / t**0.5) if relative_step",
             "1 / t**0.5 if relative_step",
@@ -71,7 +71,7 @@ MUTANTS = [
     ),
     *of(
         "optim/matrices/trust.py",
-        reference("lamb"),
+        (*optim("matrices"), *reference("lamb")),
         ("weights / step, torch.ones_like", "step / weights, torch.ones_like", "upside down"),
         ("(weights > 0) & (step > 0)", "step > 0", "zero weights never leave zero"),
         (
@@ -82,7 +82,7 @@ MUTANTS = [
     ),
     *of(
         "optim/rules/lars.py",
-        reference("lars"),
+        (*optim("matrices"), *reference("lars")),
         ("slope + weight_decay * length", "slope", "decay does not count in the trust"),
         (
             "momentum * b + d if nesterov else b",
@@ -112,7 +112,7 @@ MUTANTS = [
     ),
     *of(
         "optim/matrices/inverse_root.py",
-        reference("shampoo"),
+        (*optim("matrices"), *reference("shampoo")),
         (
             "values > floor, values, torch.inf)",
             "values > -1, values, torch.inf)",
@@ -150,7 +150,7 @@ MUTANTS = [
     ),
     *of(
         "optim/matrices/bases.py",
-        reference("soap"),
+        (*optim("matrices"), *reference("soap")),
         ("image[:, order]", "image", "the columns stay where they are"),
         (
             "torch.flip(torch.linalg.eigh(x.double())[1], (1,))",
