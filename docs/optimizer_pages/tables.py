@@ -10,6 +10,7 @@ import torch
 from optimizer_pages.paths import optimizer_of
 from optimizer_pages.subjects import Subject
 from thalweg.optim import GLOSSARY, Hyperparameter, Rule, RuleOptimizer
+from thalweg.optim.rule import Slot
 
 FACTS = {
     "pointwise": "No coordinate sees another: tensors may be flattened, joined, cut and sharded.",
@@ -31,18 +32,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def state_table(subject: Subject) -> str:
     """The state that is kept for each parameter, seen after a step on a matrix."""
-    rule, shapes = subject.rule, {}
+    rule, shapes = subject.rule, kept(subject, (ROWS, COLUMNS), {})
+    always = set(shapes)
     for settings in opened(rule):
         shapes |= kept(subject, (ROWS, COLUMNS), settings)
-    rows = [
-        (
-            f"`{s.name}`",
-            f"`{s.argument}`",
-            told(shapes.get(s.name)),
-            f"`{s.when}`" if s.when else "–",
-        )
-        for s in rule.slots
-    ]
+    rows = []
+    for s in rule.slots:
+        needed = switch(rule, s) if s.name not in always else None
+        condition = f"`{needed}`" if needed else "–"
+        rows.append((f"`{s.name}`", f"`{s.argument}`", told(shapes.get(s.name)), condition))
     if rule.counts_steps:
         rows.append(("`step`", "`t`", "a number: how often this parameter has stepped", "–"))
     return table(("in `state_dict`", "in the formula", "shape", "only with"), rows) if rows else ""
@@ -65,10 +63,23 @@ def opened(rule: Rule) -> Iterator[dict[str, Any]]:
 
     A switch that is one of several names is tried at each.
     """
-    switches = {s.when for s in rule.slots if s.when and not rule.hyperparameters[s.when]}
+    switches = {name for s in rule.slots if (name := switch(rule, s))}
     values = {name: choices_of(rule.terms[name]) for name in sorted(switches)}
     for turn in range(max(map(len, values.values()), default=1)):
         yield {name: some[turn % len(some)] for name, some in values.items()}
+
+
+def switch(rule: Rule, slot: Slot) -> str | None:
+    """The hyperparameter that is off by default and without which the slot may be left out."""
+    if slot.when:
+        return None if rule.hyperparameters[slot.when] else slot.when
+    off = (name for name in slot.asks if rule.hyperparameters.get(name, True) in (None, False))
+    return next((name for name in off if is_named(rule.terms[name])), None)
+
+
+def is_named(entry: Hyperparameter) -> bool:
+    """Whether a hyperparameter is a switch or one of several names, and no number."""
+    return entry.switch or bool(entry.choices)
 
 
 def choices_of(entry: Hyperparameter) -> tuple[Any, ...]:

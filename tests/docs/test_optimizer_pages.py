@@ -131,6 +131,20 @@ def test_the_state_in_the_table_is_what_is_kept(name):
     assert ("not for a matrix" in table) == (not declared <= found)
 
 
+@pytest.mark.parametrize(
+    "name, slot, condition",
+    [
+        ("sgd", "momentum_buffer", "`momentum`"),
+        ("shampoo", "sum", "`grafting`"),
+        ("soap", "left", "–"),
+        ("adam", "exp_avg", "–"),
+    ],
+)
+def test_state_that_is_not_always_kept_says_when(name, slot, condition):
+    rows = tables.state_table(SUBJECTS[name]).splitlines()
+    assert [row.endswith(f"| {condition} |") for row in rows if f"| `{slot}` |" in row] == [True]
+
+
 def test_only_what_is_for_vectors_is_not_for_a_matrix():
     missing = [n for n in SUBJECTS if "not for a matrix" in tables.state_table(SUBJECTS[n])]
     assert missing == ["adafactor"]  # whose second moment is factored where there are two sides
