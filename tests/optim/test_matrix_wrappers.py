@@ -97,6 +97,14 @@ def test_state_that_no_parameter_can_be_without_is_refused():
         for_matrices(RULES["muon"], otherwise=RULES["lars"])
 
 
+def test_each_rule_checks_settings_by_its_own_names():
+    made = optimizer_class("Both", for_matrices(RULES["muon"], otherwise=RULES["adafactor"]))
+    params = [nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2))]
+    made(params, other_eps=(1e-3, 1e-3))
+    with pytest.raises(ValueError, match="epsilon2 should be >= 0 but is: None"):
+        made(params, other_eps=(1e-3, None))
+
+
 def test_muon_adamw_takes_a_model_and_a_schedule():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2))
@@ -158,10 +166,13 @@ def test_a_coordinate_without_gradient_is_not_carried_on():
     assert twice[0] < once[0]
 
 
-def test_cautious_half_precision_sees_steps_smaller_than_a_unit_in_the_last_place():
-    p, grads = torch.ones(1000, dtype=torch.bfloat16), gradients([(1000,)], 1)[0]
-    got = after(cautious(RULES["adam"]), p, [g.bfloat16() for g in grads], lr=1e-4)
-    assert_close(got, p, **EXACT)  # all move, by less than can be seen; none is scaled up
+def test_cautious_half_precision_counts_steps_smaller_than_a_unit_in_the_last_place():
+    p = torch.cat([torch.ones(500), torch.full((500,), 1e-3)]).bfloat16()
+    g = gradients([(1000,)], 1, dtype=torch.bfloat16)[0][0]
+    whole = after(RULES["adam"], p.float(), [g.float()], lr=1e-4)
+    got = after(cautious(RULES["adam"]), p, [g], lr=1e-4)
+    assert_close(got, whole.bfloat16(), **EXACT)  # all move, so none is scaled up
+    assert_close(got[:500], p[:500], **EXACT)  # here by less than can be seen
 
 
 def mars_adamw(p, grads, lr, betas, eps, mars_gamma, max_corrected_norm, mars_start, decay):
