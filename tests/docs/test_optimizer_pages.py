@@ -107,7 +107,13 @@ def test_a_page_shows_each_class_with_its_own_words_and_defaults():
     assert "AdamW(params, lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01" in text
     assert "AdamW: Adam with decoupled weight decay." in text
     assert text.count("## Idea") == 1
+    assert "Idea: " not in text
     assert "| `weight_decay` | `0.0` | how strongly" in text
+
+
+def test_the_defaults_are_the_classs():
+    assert SUBJECTS["sgdschedulefree"].rule.hyperparameters["lr"] != 1.0
+    assert "| `lr` | `1.0` |" in tables.hyperparameter_table(SUBJECTS["sgdschedulefree"])
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
@@ -254,10 +260,16 @@ def test_rules_for_matrices_walk_as_a_row():
 def test_a_level_line_is_level():
     terrain = Terrain("saddle", saddle(), 1, ((-1.9, 1.9), (-1.9, 1.9)))
     lines = [torch.tensor(line, dtype=torch.float64) for line in picture.contours(terrain)]
-    assert len(lines) >= picture.LEVELS - 1
+    levels = []
     for line in lines:
         values = terrain.landscape(line) + 1
         assert float(values.max() - values.min()) < 0.02 + 0.02 * float(values.max())
+        levels.append(float(values.mean()))
+    top = float((terrain.landscape(torch.tensor([1.9, 0.0]).double()) + 1) ** 0.25)
+    steps = torch.tensor(levels) ** 0.25 / top * picture.LEVELS
+    steps = steps[steps > 3.5]  # below, a line between two points of the grid is too coarse
+    assert_close(steps, steps.round(), rtol=0, atol=0.1)
+    assert set(steps.round().tolist()) >= set(range(4, picture.LEVELS))
 
 
 def test_a_picture_has_a_panel_for_each_landscape_and_a_key():
