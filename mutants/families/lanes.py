@@ -3,8 +3,18 @@
 from mutants.families.suites import bits, optim
 from mutants.mutant import of
 
-STATE = (*optim("state_slots", "optimizer_classes", "moving_rates", "forms"), *bits("nadam"))
-FORMS = (*optim("forms", "optimizer_classes"), *bits("adam"))
+CLASSES = "optimizer_classes::test_"
+BETWEEN = optim(
+    f"{CLASSES}what_others_do_between_steps_is_seen",
+    f"{CLASSES}gradients_may_change_their_layout_between_steps",
+    f"{CLASSES}state_of_another_type_is_not_taken_for_a_vector",
+    f"{CLASSES}settings_may_change_between_steps",
+    f"{CLASSES}a_gradient_that_comes_late_finds_a_fresh_start",
+    f"{CLASSES}clearing_a_gradient_frees_its_memory",
+    f"{CLASSES}schedulers_act_as_on_pytorchs",
+)
+STATE = (*optim("state_slots", "moving_rates", "forms"), *BETWEEN, *bits("nadam"))
+FORMS = (*optim("forms"), *BETWEEN, *bits("adam"))
 
 MUTANTS = [
     *of(

@@ -71,12 +71,21 @@ def test_names_stand_in_the_error_and_many_are_cut_short():
     optimizer = SGD(net.named_parameters(), nonfinite="raise")
     for p in net.parameters():
         p.grad = torch.full_like(p, math.nan)
-    with pytest.raises(RuntimeError, match=r"'0.weight' holds 6 NaN.*'1.weight'.*and so do 3 more"):
+    said = r"'0.weight' holds 6 NaN.*'1.weight'.*and so do 3 more"
+    with pytest.raises(RuntimeError, match=said) as error:
         optimizer.step()
+    assert "'1.bias'" not in str(error.value)
 
 
-# Their squares, or their sums, overflow; themselves they are finite.
-@pytest.mark.parametrize(("value", "dtype"), [(1e38, torch.float32), (1e300, torch.float64)])
+# Their squares, their sums or their size overflow; themselves they are finite.
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        (1e38, torch.float32),
+        (1e300, torch.float64),
+        (complex(3e38, 3e38), torch.complex64),
+    ],
+)
 def test_large_gradients_are_not_taken_for_infinite(value, dtype):
     p = nn.Parameter(torch.zeros(3000, dtype=dtype))
     p.grad = torch.full_like(p, value)
