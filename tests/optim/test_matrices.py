@@ -40,6 +40,14 @@ def test_an_eigenbasis_has_the_largest_eigenvalue_first():
     assert_close(basis.T @ basis, torch.eye(2, dtype=torch.float64), **NEAR)
 
 
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_matrix_that_is_not_finite_is_passed_on_as_nan(bad):
+    x = torch.eye(3, dtype=torch.float64)
+    x[1, 1] = bad
+    assert inverse_root(x, 4).isnan().all()
+    assert eigenbasis(x).isnan().all()
+
+
 def test_a_refreshed_basis_is_in_the_order_of_its_eigenvalues_and_says_so():
     x = torch.diag(vector(1.0, 9.0, 4.0))
     basis, order = refreshed(x, torch.eye(3, dtype=torch.float64))

@@ -13,6 +13,7 @@ WAIVED = {
         ["groups-have-settings-of-their-own", "group-added-later", "order-of-parameters"],
         "it moves one coordinate a step, in order, and does not come to the second parameter",
     ),
+    "prodigy": {"every-floating-type": "float16 cannot hold d^2 g^2 at first; its page says so"},
     "sgdwithhistory": {"zero-rate": "tau times the last gradient is added whatever lr is"},
 }
 

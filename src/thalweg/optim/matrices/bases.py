@@ -3,13 +3,15 @@
 import torch
 from torch import Tensor
 
+from thalweg.optim.matrices.eigenpairs import eigenpairs
+
 
 def eigenbasis(x: Tensor) -> Tensor:
     """Orthonormal eigenvectors of a symmetric matrix (n, n), as columns, the largest value first.
 
-    Computed in float64, returned in the type of x.
+    Computed in float64, returned in the type of x; NaN if x is not finite.
     """
-    return torch.flip(torch.linalg.eigh(x.double())[1], (1,)).to(x.dtype)
+    return torch.flip(eigenpairs(x)[1], (1,)).to(x.dtype)
 
 
 def refreshed(x: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:

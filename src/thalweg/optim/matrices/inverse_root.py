@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from thalweg.optim.matrices.eigenpairs import eigenpairs
+
 
 def inverse_root(x: Tensor, root: float) -> Tensor:
     """x^(-1 / root) of a positive semidefinite matrix; directions that it does not see go to zero.
@@ -16,9 +18,9 @@ def inverse_root(x: Tensor, root: float) -> Tensor:
         root: 4 for x^(-1/4).
 
     Returns:
-        A float64 matrix of shape (n, n).
+        A float64 matrix of shape (n, n), of NaN if x is not finite.
     """
-    values, vectors = torch.linalg.eigh(x.double())
+    values, vectors = eigenpairs(x)
     floor = len(x) * torch.finfo(torch.float64).eps * values.amax() if len(x) else 0.0
     powers = torch.where(values > floor, values, torch.inf) ** (-1 / root)
     return torch.matmul(vectors * powers, vectors.T)
