@@ -11,6 +11,7 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from optimizer_pages import families
 from optimizer_pages.gallery import Gallery
 from optimizer_pages.overview import overview
 from optimizer_pages.page import page
@@ -23,8 +24,9 @@ PLACE = re.compile(r"<!-- generated: (\w+) -->")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the generated pages into the navigation, under the overview."""
-    entries = [{each.title: f"optimizers/{name}.md"} for name, each in subjects().items()]
+    """Put the generated pages into the navigation, under the overview and in its order."""
+    ordered = sorted(subjects().values(), key=lambda each: families.place(each.name))
+    entries = [{each.title: f"optimizers/{each.name}.md"} for each in ordered]
     config.nav = with_pages(config.nav, ["optimizers.md", *entries, {"Wrappers": "wrappers.md"}])
     return config
 

@@ -100,3 +100,9 @@ def family(rule: str) -> str:
     """The family that a rule stands in; `Others` for none."""
     found = [name for name, members in FAMILIES.items() if rule in members]
     return found[0] if found else "Others"
+
+
+def place(rule: str) -> int:
+    """Where a rule stands among all families; behind them all if in none."""
+    everyone = [name for members in FAMILIES.values() for name in members]
+    return everyone.index(rule) if rule in everyone else len(everyone)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from optimizer_pages.families import FAMILIES, family
+from optimizer_pages.families import FAMILIES, family, place
 from optimizer_pages.subjects import Subject
 from optimizer_pages.tables import FACTS, bytes_kept, table
 from thalweg.optim.rule import IMPLIED
@@ -26,7 +26,7 @@ def by_family(subjects: Mapping[str, Subject]) -> Iterator[tuple[str, str]]:
     """Each family's heading and table."""
     for title in (*FAMILIES, "Others"):
         members = [each for each in subjects.values() if family(each.name) == title]
-        members.sort(key=lambda each: (*FAMILIES.get(title, ()), each.name).index(each.name))
+        members.sort(key=lambda each: place(each.name))
         if members:
             head = ("optimizer", "year", "bytes", "facts", "when to choose it")
             yield f"## {title}", table(head, map(row, members))

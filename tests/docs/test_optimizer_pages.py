@@ -357,6 +357,9 @@ def test_the_navigation_grows_where_the_optimizers_stand():
     assert section[0] == "optimizers.md"
     assert {"Adam": "optimizers/adam.md"} in section
     assert len(section) == len(SUBJECTS) + 2
+    addresses = [address for entry in section[1:-1] for address in entry.values()]
+    linked = re.findall(r"\]\((optimizers/\w+\.md)\)", overview.overview(SUBJECTS))
+    assert addresses == linked, "in the order of the overview"
 
 
 @pytest.mark.parametrize(
