@@ -19,7 +19,7 @@ demo: $(VENV)/.installed-all ## Diagnose a training script that disappoints, and
 	  || test $$? -eq 1  # 1 says "obstructed": what this script is here for
 
 test: $(VENV)/.installed-dev ## Run the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 mutants: $(VENV)/.installed-dev ## Plant mistakes in a copy of the source and see the tests find them
 	$(BIN)/python -m mutants $(ARGS)
