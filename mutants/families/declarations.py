@@ -1,10 +1,23 @@
 """What a signature declares, what the glossary allows, and what a class makes of it."""
 
-from mutants.families.suites import optim
+from mutants.families.suites import bits, optim
 from mutants.mutant import of
 
-RULES = optim("rule_declaration", "state_slots", "rules", "wrappers", "sparse")
-CHECKS = optim("rule_declaration", "optimizer_classes", "rules")
+RULES = optim(
+    "rule_declaration",
+    "state_slots",
+    "sparse",
+    "wrappers",
+    "optimizer_classes::test_errors_say_what_is_wrong",
+    "rules::test_a_rule_has_exactly_the_facts_that_hold",
+)
+CHECKS = optim(
+    "rule_declaration",
+    "optimizer_classes::test_errors_say_what_is_wrong",
+    "optimizer_classes::test_schedulers_act_as_on_pytorchs",
+    "rules::test_hyperparameters_are_in_the_glossary_with_allowed_defaults",
+    "wrapper_references",
+)
 
 MUTANTS = [
     *of(
@@ -89,7 +102,12 @@ MUTANTS = [
     ),
     *of(
         "optim/classes/adaptive.py",
-        optim("torch_exchange", "optimizer_classes"),
+        (
+            *optim("torch_exchange::test_defaults_and_the_order_of_arguments_are_pytorchs"),
+            *bits("adamw"),
+            *bits("nadam"),
+            *optim("optimizer_classes::test_groups_have_settings_of_their_own"),
+        ),
         (
             'fixed={"decoupled_weight_decay": True},\n    weight_decay=1e-2,',
             'fixed={"decoupled_weight_decay": False},\n    weight_decay=1e-2,',

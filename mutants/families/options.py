@@ -5,6 +5,17 @@ from mutants.mutant import of
 
 ROUNDING, LOADING, SPARSE = optim("rounding"), optim("loading"), optim("sparse")
 DIFFERENTIABLE = optim("differentiable")
+OPTIMIZER = optim(
+    "loading",
+    "nonfinite",
+    "rule_declaration",
+    "sparse",
+    "torch_exchange::test_adamw_stays_adamw_whatever_it_loads",
+    "torch_exchange::test_state_of_long_ago_is_read",
+    "optimizer_classes::test_a_closure_is_called_with_gradients_and_its_loss_returned",
+    "optimizer_classes::test_groups_are_checked_too",
+    "optimizer_classes::test_a_group_can_be_added_in_mid_run",
+)
 
 MUTANTS = [
     *of(
@@ -82,7 +93,7 @@ MUTANTS = [
     ),
     *of(
         "optim/optimizer.py",
-        optim("optimizer_classes", "torch_exchange", "nonfinite", "loading"),
+        OPTIMIZER,
         ("group.update(self.fixed)", "pass", "AdamW becomes Adam by what it loads"),
         ("group.setdefault(key, default)", "group[key] = default", "loading resets every setting"),
         (
