@@ -1,6 +1,7 @@
 """PyTorch's own optimizers: the same bits, and state that passes both ways in mid-run."""
 
 import copy
+import inspect
 import io
 from itertools import product
 
@@ -180,7 +181,10 @@ def test_defaults_and_the_order_of_arguments_are_pytorchs(name):
     ours, theirs = PAIRS[name]
     known = theirs(parameters()).defaults
     assert of_pytorch(ours(parameters()).defaults, known) == known
+    expected = inspect.signature(theirs).parameters.values()
+    assert ours.order == tuple(x.name for x in expected if x.kind is x.POSITIONAL_OR_KEYWORD)[1:]
     tried = {**VALUES, **innermost(ours.rule).VALUES, "dampening": (0.0,)}
+    tried |= {"foreach": (True,), "capturable": (False,), "differentiable": (False,)}
     placed = [tried[key][-1] for key in ours.order]
     known = theirs(parameters(), *placed).defaults
     assert of_pytorch(ours(parameters(), *placed).defaults, known) == known

@@ -22,7 +22,7 @@ from thalweg.optim.wrappers import decoupled, l2, maximize, proximal, weight_dec
 Adagrad = optimizer_class(
     "Adagrad",
     maximize(l2(adagrad)),
-    ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"),
+    ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps", "foreach"),
     module="thalweg.optim",
 )
 
@@ -52,7 +52,18 @@ Reference: Loshchilov & Hutter (2019), arXiv 1711.05101, algorithm 2.
 RMSprop = optimizer_class(
     "RMSprop",
     maximize(l2(rmsprop)),
-    ("lr", "alpha", "eps", "weight_decay", "momentum", "centered"),
+    (
+        "lr",
+        "alpha",
+        "eps",
+        "weight_decay",
+        "momentum",
+        "centered",
+        "capturable",
+        "foreach",
+        "maximize",
+        "differentiable",
+    ),
     flags=UNFUSED,
     module="thalweg.optim",
 )
@@ -60,7 +71,7 @@ RMSprop = optimizer_class(
 Adadelta = optimizer_class(
     "Adadelta",
     maximize(l2(adadelta)),
-    ("lr", "rho", "eps", "weight_decay"),
+    ("lr", "rho", "eps", "weight_decay", "foreach"),
     flags=UNFUSED,
     module="thalweg.optim",
 )
@@ -68,7 +79,7 @@ Adadelta = optimizer_class(
 Adamax = optimizer_class(
     "Adamax",
     maximize(l2(adamax)),
-    ("lr", "betas", "eps", "weight_decay"),
+    ("lr", "betas", "eps", "weight_decay", "foreach"),
     flags=UNFUSED,
     module="thalweg.optim",
 )

@@ -24,7 +24,17 @@ SGD = optimizer_class(
 ASGD = optimizer_class(
     "ASGD",
     maximize(l2(asgd)),
-    ("lr", "lambd", "alpha", "t0", "weight_decay"),
+    (
+        "lr",
+        "lambd",
+        "alpha",
+        "t0",
+        "weight_decay",
+        "foreach",
+        "maximize",
+        "differentiable",
+        "capturable",
+    ),
     flags=UNFUSED,
     module="thalweg.optim",
 )

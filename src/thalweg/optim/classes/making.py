@@ -31,7 +31,7 @@ def optimizer_class(
     Args:
         name: of the class.
         rule: its formula, with all wrappers.
-        order: hyperparameters that may be given by position, in order.
+        order: hyperparameters and flags that may be given by position, in order.
         flags: keys that PyTorch's loader wants in a group and that are carried along.
         fixed: hyperparameters that make the class what it is and cannot be given.
         doc: the class's docstring; the rule's own if empty.
@@ -63,11 +63,12 @@ def _signature(
 ) -> inspect.Signature:
     """What `help` and editors show."""
     placed, named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    rest = {k: v for k, v in {**settings, **flags}.items() if k not in (*order, *fixed)}
+    known = {**settings, **flags}
+    rest = {k: v for k, v in known.items() if k not in (*order, *fixed)}
     return inspect.Signature(
         [
             inspect.Parameter("params", placed),
-            *(inspect.Parameter(k, placed, default=settings[k]) for k in order),
+            *(inspect.Parameter(k, placed, default=known[k]) for k in order),
             *(inspect.Parameter(k, named, default=v) for k, v in rest.items()),
         ]
     )
