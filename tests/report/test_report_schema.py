@@ -14,7 +14,7 @@ from thalweg.report.json import plain
 from thalweg.report.schema import schema
 
 Path_ = tuple[str | int, ...]
-DELETE = object()
+DELETE = ...  # stands for no value at all
 
 # Where a report is damaged, and what is put there; DELETE takes it out.
 DAMAGE: list[tuple[Path_, Any]] = [
