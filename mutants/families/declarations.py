@@ -16,7 +16,7 @@ CHECKS = optim(
     "optimizer_classes::test_errors_say_what_is_wrong",
     "optimizer_classes::test_schedulers_act_as_on_pytorchs",
     "rules::test_hyperparameters_are_in_the_glossary_with_allowed_defaults",
-    "wrapper_references",
+    "wrappers::test_bounds_are_above_zero_or_off",
 )
 
 MUTANTS = [
@@ -119,8 +119,8 @@ MUTANTS = [
             "another default",
         ),
         (
-            '("lr", "rho", "eps", "weight_decay")',
-            '("lr", "eps", "rho", "weight_decay")',
+            '("lr", "rho", "eps", "weight_decay", "foreach")',
+            '("lr", "eps", "rho", "weight_decay", "foreach")',
             "another order",
         ),
         ("maximize(weight_decay(nadam))", "weight_decay(maximize(nadam))", "decay climbs too"),

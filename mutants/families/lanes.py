@@ -13,7 +13,8 @@ BETWEEN = optim(
     f"{CLASSES}clearing_a_gradient_frees_its_memory",
     f"{CLASSES}schedulers_act_as_on_pytorchs",
 )
-STATE = (*optim("state_slots", "moving_rates", "forms"), *BETWEEN, *bits("nadam"))
+DOUBLE = optim("torch_exchange::test_double_by_default_counts_in_double")
+STATE = (*optim("state_slots", "moving_rates", "forms"), *BETWEEN, *bits("nadam"), *DOUBLE)
 FORMS = (*optim("forms"), *BETWEEN, *bits("adam"))
 
 MUTANTS = [
@@ -63,7 +64,11 @@ MUTANTS = [
             "torch.float32, device=device)",
             "counts in single where PyTorch counts in double",
         ),
-        ("own[s.name].clone() for i, s", "own[s.name] for i, s", "the lane's scalar is an alias"),
+        (
+            "torch._foreach_copy_(self.kept[name], [value] * len(self.params))",
+            "self.kept[name][0].copy_(value)",
+            "the first parameter's scalar alone is renewed",
+        ),
         (
             "self.scalars[index] = self.kept[name][0].clone()",
             "pass",

@@ -108,6 +108,10 @@ MUTANTS = [
             "pass",
             "counts of long ago stay numbers",
         ),
+    ),
+    *of(
+        "optim/optimizer.py",
+        optim("distributed"),
         (
             "self._admit(self.param_groups[-1])\n        self.stepper = None",
             "self._admit(self.param_groups[-1])",

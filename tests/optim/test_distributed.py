@@ -119,6 +119,20 @@ def kinds_of_state(mesh):
     return found
 
 
+def added_late(place):
+    """A group that is put in its place when the optimizer has stepped on a plain parameter."""
+    first, second = numbers(Adam, 0)[:2]
+    params = [nn.Parameter(first), nn.Parameter(place(second))]
+    optimizer = Adam(params[:1], lr=0.1)
+    for step in range(4):
+        if step == 2:
+            optimizer.add_param_group({"params": params[1:]})
+        g, h = numbers(Adam, step + 1)[:2]
+        params[0].grad, params[1].grad = g, place(h)
+        optimizer.step()
+    return everything(params, optimizer)
+
+
 def skipped_by_all(mesh):
     """A NaN that only one process sees."""
     params, optimizer = walk(Adam, parts(mesh), nonfinite="skip")
@@ -220,6 +234,7 @@ def work(rank, folder):
             "parts": every_optimizer_on_parts(mesh),
             "options": options_on_parts(mesh),
             "kinds": kinds_of_state(mesh),
+            "added late": added_late(parts(mesh)),
             "skipped": skipped_by_all(mesh),
             "copies": copies(mesh),
             "fully sharded": fully_sharded(mesh),
@@ -262,6 +277,12 @@ def test_kahans_remainder_is_parted_too(found):
 def test_state_of_the_parameters_shape_is_sharded_and_other_state_is_not(found):
     sharded = {"step": "Tensor", "exp_avg": "DTensor", "exp_avg_sq": "DTensor"}
     assert found[0]["kinds"] == {"adam": sharded, "rowwise": {"rows": "Tensor"}}
+
+
+def test_a_group_may_be_sharded_that_is_added_late(found):
+    expected = added_late(torch.clone)
+    for rank in range(2):
+        assert_close(list(found[rank]["added late"]), list(expected), **EXACT)
 
 
 def test_all_processes_skip_a_step_that_one_sees_to_be_bad(found):

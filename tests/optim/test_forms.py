@@ -46,6 +46,21 @@ def test_forms_agree_bit_by_bit(rule, form, dtype):
     assert_same(stepped(rule, params, grads, form, **hyper), plain, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("form", ["auto", "each", "together", "blocks"])
+def test_types_in_one_group_go_apart(form):
+    kinds, one = (torch.float32, torch.float64, torch.bfloat16), RULES["adam"]
+    mixed = lambda xs: [x.to(kinds[i % 3]) for i, x in enumerate(xs)]
+    params, grads = mixed(PARAMS[:6]), [mixed(gs[:6]) for gs in gradients(SHAPES, 3)]
+    got, states = stepped(one, params, grads, form)
+    for i, p in enumerate(params):
+        assert_same(
+            (got[i : i + 1], states[i : i + 1]),
+            stepped(one, [p], [[gs[i]] for gs in grads], form),
+            rtol=0,
+            atol=0,
+        )
+
+
 @pytest.mark.parametrize("form", ["auto", "each", "together"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_agrees_too(form, dtype):

@@ -351,13 +351,14 @@ def test_what_others_do_between_steps_is_seen(name, meddle, size, index):
 
 
 @every_optimizer
-def test_gradients_may_change_their_layout_between_steps(name):
+@pytest.mark.parametrize("turned", [0, 1])
+def test_gradients_may_change_their_layout_between_steps(name, turned):
     ends = []
     for make in MAKES[name]:
-        p = nn.Parameter(torch.ones(60, 50))
+        p = nn.Parameter(torch.ones(50, 60).T if turned else torch.ones(60, 50))
         optimizer = make([p])
         for step, (g,) in enumerate(gradients([(60, 50)], 4, dtype=torch.float32)):
-            p.grad = g if step % 2 == 0 else g.T.contiguous().T
+            p.grad = g if step % 2 == turned else g.T.contiguous().T
             optimizer.step()
         ends.append(p.detach())
     assert_close(*ends, **EXACT)
@@ -436,6 +437,7 @@ OURS_ALONE = [
     (CoordinateDescent, {"form": "blocks"}, ValueError, r"is not declared pointwise"),
     (SGD, {"lr": float("nan")}, ValueError, r"^Invalid learning rate: nan"),
     (Adam, {"betas": 0.9}, ValueError, r"Adam\(betas=0.9\): betas must be a pair of numbers"),
+    (Adam, {"lr": None}, TypeError, r"Adam\(lr=None\): lr must be a number >= 0"),
     (Adam, {"lr": "fast"}, TypeError, r"Adam\(lr='fast'\): lr must be a number >= 0"),
     (Adam, {"beta": 0.9}, TypeError, r"Adam\(beta=...\): no such argument. Did you mean 'betas'"),
     (AdamW, {"decoupled_weight_decay": False}, TypeError, r"AdamW\(decoupled_weight_decay=...\)"),

@@ -3,6 +3,7 @@
 import copy
 import math
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -223,6 +224,29 @@ def test_16_bit_tables_are_rounded_as_told():
         "kahan_compensation": torch.bfloat16,
     }
     assert state["kahan_compensation"].any()
+
+
+def test_state_of_a_16_bit_table_may_be_kept_in_float32():
+    layer = table(dtype=torch.bfloat16)
+    optimizer = SparseAdam(layer.parameters(), state_dtype=torch.float32)
+    train(layer, optimizer, batches(3))
+    state = optimizer.state[layer.weight]
+    assert state["exp_avg"].dtype == state["exp_avg_sq"].dtype == torch.float32
+    assert state["exp_avg"].ne(state["exp_avg"].bfloat16()).any()
+
+
+def test_a_gradient_made_dense_is_not_kept(monkeypatch):
+    made, to_dense = [], torch.Tensor.to_dense
+
+    def noted(sparse):
+        dense = to_dense(sparse)
+        made.append(weakref.ref(dense))
+        return dense
+
+    monkeypatch.setattr(torch.Tensor, "to_dense", noted)
+    layer = table()
+    train(layer, SGD(layer.parameters(), lr=0.1, weight_decay=0.1), batches(2))
+    assert [memory() for memory in made] == [None, None]
 
 
 def test_nan_in_a_row_is_seen():

@@ -16,6 +16,7 @@ from thalweg.optim import (
     schedule_free,
     weight_decay,
 )
+from thalweg.optim.hyperparameters import check
 
 SHAPES = [(4, 3), (5,)]
 every_rule = pytest.mark.parametrize("rule", SAMPLES.values(), ids=SAMPLES.keys())
@@ -187,3 +188,11 @@ def test_a_wrapped_optimizer_resumes_from_a_file(wrapper, dtype, start, tmp_path
     torch.save(walk(parts, grads[:6]), tmp_path / "state.pt")
     walk(parts, grads[6:], torch.load(tmp_path / "state.pt", weights_only=True))
     assert_close(parts, whole, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["max_norm", "clip_value", "max_tensor_norm", "max_unit_norm"])
+def test_bounds_are_above_zero_or_off(name):
+    for bound in (None, 1e-6):
+        check("clip", {name: bound})
+    with pytest.raises(ValueError, match=rf"Invalid {name} value: 0.0.*must be > 0, or None"):
+        check("clip", {name: 0.0})
