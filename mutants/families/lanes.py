@@ -1,6 +1,6 @@
 """Which parameters share a call, how their state starts, and when that is looked at anew."""
 
-from mutants.families.suites import bits, optim
+from mutants.families.suites import FORMS, bits, optim
 from mutants.mutant import of
 
 CLASSES = "optimizer_classes::test_"
@@ -14,8 +14,8 @@ BETWEEN = optim(
     f"{CLASSES}schedulers_act_as_on_pytorchs",
 )
 DOUBLE = optim("torch_exchange::test_double_by_default_counts_in_double")
-STATE = (*optim("state_slots", "moving_rates", "forms"), *BETWEEN, *bits("nadam"), *DOUBLE)
-FORMS = (*optim("forms"), *BETWEEN, *bits("adam"))
+STATE = (*optim("state_slots"), *BETWEEN, *bits("nadam"), *DOUBLE, *optim("moving_rates"), *FORMS)
+VECTORS = (*BETWEEN, *bits("adam"), *FORMS)
 
 MUTANTS = [
     *of(
@@ -89,7 +89,7 @@ MUTANTS = [
     ),
     *of(
         "optim/forms/vectors.py",
-        FORMS,
+        VECTORS,
         (
             "            torch.cat(parts, out=copy)\n",
             "            pass\n",
@@ -129,7 +129,7 @@ MUTANTS = [
     ),
     *of(
         "optim/forms/whole.py",
-        FORMS,
+        VECTORS,
         (
             "v.clone() if id(v) in known and v is not t and v is not None else v",
             "v",

@@ -1,14 +1,14 @@
 """A formula written down, kept, and done piece by piece."""
 
-from mutants.families.suites import bits, optim
+from mutants.families.suites import FORMS, bits
 from mutants.mutant import of
 
-FORMS = (*optim("recipes", "forms", "moving_rates"), *bits("sgd"), *bits("nadam"))
+PROGRAMS = (*bits("sgd"), *bits("nadam"), *FORMS)
 
 MUTANTS = [
     *of(
         "optim/forms/batch.py",
-        FORMS,
+        PROGRAMS,
         (
             "(torch.reciprocal, (self,), {}) * other",
             "(torch.div, (other, self), {})",
@@ -37,7 +37,7 @@ MUTANTS = [
     ),
     *of(
         "optim/forms/program.py",
-        FORMS,
+        PROGRAMS,
         ("(x for _, x in self.kwargs)", "()", "what is named is not read"),
         (
             "refer = self.value if func is torch.pow else self.pointer",
@@ -57,7 +57,7 @@ MUTANTS = [
     ),
     *of(
         "optim/forms/blocks.py",
-        FORMS,
+        PROGRAMS,
         (
             "if last_read.get(v, -1) > index}",
             "if last_read.get(v, -1) > index + 1}",
@@ -93,7 +93,7 @@ MUTANTS = [
     ),
     *of(
         "optim/forms/listed.py",
-        FORMS,
+        PROGRAMS,
         (
             "operation.reads[:1] == [0] and not any(",
             "not any(",
@@ -103,7 +103,7 @@ MUTANTS = [
     ),
     *of(
         "optim/forms/recipes.py",
-        FORMS,
+        PROGRAMS,
         (
             "if (values, others, present) != self.asked:",
             "if (others, present) != self.asked:",
@@ -120,7 +120,7 @@ MUTANTS = [
     ),
     *of(
         "optim/forms/numbers.py",
-        FORMS,
+        PROGRAMS,
         (
             "args = (*others, self) if reflected else (self, *others)",
             "args = (self, *others)",

@@ -17,3 +17,17 @@ def reference(*names: str) -> tuple[str, ...]:
 def bits(name: str) -> tuple[str, ...]:
     """That a class has PyTorch's bits under every combination of its settings, in float32."""
     return optim(f"torch_exchange::test_every_combination_has_pytorchs_bits[dtype0-{name}]")
+
+
+# The quick tests of the forms first, and that they agree for every rule.
+FORMS = optim(
+    "recipes",
+    "forms::test_blocks_overwrite_nothing_that_is_needed",
+    "forms::test_blocks_need_no_more_scratch_than_pytorch_written_by_hand",
+    "forms::test_numbers_are_no_part_of_a_program",
+    "forms::test_a_result_may_be_an_old_input",
+    "forms::test_the_layout_of_memory_does_not_matter",
+    "forms::test_complex_parameters_are_pairs_of_reals",
+    "forms::test_types_in_one_group_go_apart",
+    "forms::test_forms_agree_bit_by_bit",
+)
