@@ -22,7 +22,7 @@ MUTANTS = [
         "landscapes/rosenbrock.py",
         TESTS,
         ("b * (y - x**2) ** 2\n", "b * (y - x) ** 2\n", "a straight valley"),
-        ("1 + 4 * a**2 * b + b", "1 + 4 * a * b + b", "the trace with a for its square"),
+        ("1 + 4 * a**2 * b + b", "2 + 4 * a**2 * b + b", "the trace is not halved throughout"),
     ),
     *of(
         "landscapes/saddle.py",

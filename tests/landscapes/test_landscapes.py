@@ -136,6 +136,12 @@ def test_isolated_critical_points_are_all_in_the_list(name):
     assert met == set(range(len(known)))
 
 
+@every
+def test_minimizers_are_single_points_where_no_direction_is_flat(land):
+    lowest = [c for c in land.critical_points if c.kind == "minimum" and land.is_lowest(c.at)]
+    assert land.isolated == all(bool((c.curvatures > 1e-9).all()) for c in lowest)
+
+
 @pytest.mark.parametrize("name", [name for name, land in MADE.items() if not land.isolated])
 def test_a_continuum_of_minimizers_has_a_flat_direction(name):
     land = MADE[name]
