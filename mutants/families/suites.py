@@ -28,6 +28,10 @@ FORMS = optim(
     "forms::test_a_result_may_be_an_old_input",
     "forms::test_the_layout_of_memory_does_not_matter",
     "forms::test_complex_parameters_are_pairs_of_reals",
+    "forms::test_what_stands_for_a_tensor_has_its_arithmetic",
     "forms::test_types_in_one_group_go_apart",
+    "forms::test_small_parameters_fill_more_than_one_vector",
+    "forms::test_what_lies_between_parameters_is_left_alone",
+    "forms::test_a_tensor_without_gaps_is_a_vector_in_the_order_of_memory",
     "forms::test_forms_agree_bit_by_bit",
 )

@@ -11,8 +11,10 @@ from torch.testing import assert_close
 
 from thalweg.optim import RULES, Engine, clip_by_global_norm, l2, rule, slot
 from thalweg.optim import engine as engine_module
+from thalweg.optim.forms.batch import Batch
 from thalweg.optim.forms.blocks import in_blocks, schedule
 from thalweg.optim.forms.program import record
+from thalweg.optim.forms.vectors import flat
 
 POINTWISE = [one for one in RULES.values() if "pointwise" in one.facts]
 # PyTorch's compiler uses what PyTorch itself calls deprecated.
@@ -44,6 +46,59 @@ def test_forms_agree_bit_by_bit(rule, form, dtype):
     grads, hyper = gradients(SHAPES, 4, dtype=dtype), active(rule)
     plain = stepped(rule, params, grads, **hyper)
     assert_same(stepped(rule, params, grads, form, **hyper), plain, rtol=0, atol=0)
+
+
+ARITHMETIC = {
+    "x + 2": lambda x: x + 2,
+    "2 + x": lambda x: 2 + x,
+    "x - 2": lambda x: x - 2,
+    "2 - x": lambda x: 2 - x,
+    "x * 3": lambda x: x * 3,
+    "3 * x": lambda x: 3 * x,
+    "x / 3": lambda x: x / 3,
+    "3 / x": lambda x: 3 / x,
+    "x**3": lambda x: x**3,
+    "-x": lambda x: -x,
+    "abs(x)": abs,
+    "x < 2": lambda x: x < 2,
+    "x <= 2": lambda x: x <= 2,
+    "x > 2": lambda x: x > 2,
+    "x >= 2": lambda x: x >= 2,
+    "x @ x": lambda x: x @ x,
+}
+
+
+@pytest.mark.parametrize("formula", ARITHMETIC.values(), ids=ARITHMETIC.keys())
+def test_what_stands_for_a_tensor_has_its_arithmetic(formula):
+    xs = [torch.tensor([-1.0, 2.0, 7.0]), torch.tensor([0.3, 0.1, -0.7])]
+    got = formula(Batch(xs)).tensors
+    assert_close(got, [formula(x) for x in xs], rtol=0, atol=0)
+
+
+def test_small_parameters_fill_more_than_one_vector(monkeypatch):
+    monkeypatch.setattr("thalweg.optim.forms.vectors.JOINED", 8)
+    first, *grads = gradients([(3,), (4,), (5,), (2,), (8,), (1,)], 4)
+    plain = stepped(RULES["adam"], first, grads)
+    assert_same(stepped(RULES["adam"], first, grads, "blocks"), plain, rtol=0, atol=0)
+
+
+def test_what_lies_between_parameters_is_left_alone():
+    memory, (grads,) = torch.ones(10), gradients([(4,), (5,)], 1, dtype=torch.float32)
+    params = [torch.nn.Parameter(memory[:4]), torch.nn.Parameter(memory[5:])]
+    for p, g in zip(params, grads, strict=True):
+        p.grad = g
+    with torch.no_grad():
+        group = {"params": params, **RULES["sgd"].settings(lr=0.1, momentum=0.9)}
+        Engine(RULES["sgd"], "blocks").step([group], {p: {} for p in params})
+    expected = torch.cat([1 - 0.1 * grads[0], torch.ones(1), 1 - 0.1 * grads[1]])
+    assert_close(memory, expected)
+
+
+def test_a_tensor_without_gaps_is_a_vector_in_the_order_of_memory():
+    memory = torch.arange(24.0)
+    x = memory.view(2, 3, 4).permute(2, 0, 1)
+    assert flat(x).data_ptr() == memory.data_ptr()
+    assert_close(flat(x), memory, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("form", ["auto", "each", "together", "blocks"])

@@ -245,7 +245,8 @@ def test_a_gradient_made_dense_is_not_kept(monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "to_dense", noted)
     layer = table()
-    train(layer, SGD(layer.parameters(), lr=0.1, weight_decay=0.1), batches(2))
+    optimizer = SGD(layer.parameters(), lr=0.1, weight_decay=0.1)
+    train(layer, optimizer, batches(2))
     assert [memory() for memory in made] == [None, None]
 
 
