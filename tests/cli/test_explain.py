@@ -3,7 +3,7 @@
 import pytest
 
 import thalweg as front_door
-from thalweg.cli.catalogue import codes, markdown, topics
+from thalweg.cli.catalogue import canonical, codes, markdown, topics
 from thalweg.cli.explain import explanation, listing
 from thalweg.interventions import INTERVENTIONS
 from thalweg.obstacles.registry import OBSTACLES
@@ -28,7 +28,7 @@ HEADINGS = {
     [("obstacle", OBSTACLES), ("optimizer", RULES), ("intervention", INTERVENTIONS)],
 )
 def test_what_is_registered_can_be_explained(kind, registered):
-    assert [topic.name for topic in topics(kind)] == sorted(registered)
+    assert [topic.name for topic in topics(kind)] == sorted(map(canonical, registered))
 
 
 def test_codes_are_those_that_the_doctor_knows():

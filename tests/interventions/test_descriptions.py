@@ -126,7 +126,7 @@ WRONG = {
     "rate negative": ({"kind": "learning-rate", "factor": -1.0}, "factor=-1.0"),
     "rate not a number": ({"kind": "learning-rate", "value": float("nan")}, "value=nan"),
     "optimizer": (
-        {"kind": "optimizer", "name": "adamm"}, "there is no 'adamm'; choose one of adam",
+        {"kind": "optimizer", "name": "adamm"}, "there is no 'adamm'; choose one of adabelief",
     ),
     "optimizer unnamed": ({"kind": "optimizer"}, "choose one of"),
     "optimizer's setting": (

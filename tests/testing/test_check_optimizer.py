@@ -44,15 +44,10 @@ def test_an_optimizer_for_matrices_gets_matrices():
 class Together(Sound):
     """Divides by the norm of all gradients together."""
 
-    def step(self, closure=None):
-        found = [
-            p.grad.norm() for g in self.param_groups for p in g["params"] if p.grad is not None
-        ]
-        self.norm = float(torch.tensor(found).norm()) if found else 1.0
-        return super().step(closure)
-
     def move(self, p, direction, group):
-        super().move(p, direction / (1 + self.norm), group)
+        found = [p.grad for g in self.param_groups for p in g["params"] if p.grad is not None]
+        norm = torch.stack([g.norm() for g in found]).norm()
+        super().move(p, direction / (1 + float(norm)), group)
 
 
 def test_parameters_that_depend_on_each_other_are_not_compared_with_lone_ones():

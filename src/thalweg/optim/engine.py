@@ -83,6 +83,7 @@ class Engine:
         self.groups: list[Lanes] = []
         self.recipes = Recipes(rule.formula)
         self.names = tuple(rule.hyperparameters)
+        self.scalars = any(s.scalar for s in rule.slots)
         self.offsets = any("offset" in s.asks for s in rule.slots)
         self.across: Across | None = None  # how to make numbers of parts numbers of all
         self.elements_seen = 0
@@ -117,15 +118,16 @@ class Engine:
         summaries = self._summaries(pairs, state) if self.rule.summaries and pairs else {}
         for lane, hyper in pairs:
             self._advance(lane, {**hyper, **summaries} if summaries else hyper)
+        for every in self.groups if self.scalars else ():
+            every.seal()
 
     def lanes(self, groups: Sequence[Mapping[str, Any]], state: Any) -> Iterator[list[Lane]]:
         """For each group its lanes, with the step counted and missing state started."""
         offset = 0
         for index, group in enumerate(groups):
             if index == len(self.groups):
-                pointwise = "pointwise" in self.rule.facts
+                pointwise, kind = "pointwise" in self.rule.facts, self.options.state_dtype
                 slots, counts = self.rule.slots, self.rule.counts_steps
-                kind = self.options.state_dtype
                 self.groups.append(Lanes(slots, counts, pointwise, self.name, kind))
             yield self.groups[index].at_step(group, state, offset)
             offset += sum(p.numel() for p in group["params"]) if self.offsets else 0

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.optim.forms.vectors import JOIN, order, real, stand_together, vectors
+from thalweg.optim.forms.vectors import JOIN, as_one, order, real, stand_together, vectors
 from thalweg.optim.rule import Slot
 
 Column = list[Tensor] | None
@@ -49,7 +49,12 @@ class Lane:
     def settled(self) -> Lane:
         """The lane with what follows from its columns, once these are complete."""
         self.watched = [*self.params, *chain.from_iterable(self.kept.values())]
-        self.pointers, self.versions = list(map(ADDRESS, self.watched)), self.counts()
+        self.pointers = list(map(ADDRESS, self.watched))
+        # Steps that were started together are one tensor: counted, and watched, at once.
+        self.steps = as_one(self.kept["step"]) if self.t is not None else None
+        every = [x for name in self.counted for x in self.kept[name]]
+        self.tracked = every if self.steps is None else [*every[: -len(self.params)], self.steps]
+        self.seal()
         self.ready = not any(
             source is None and target is not None
             for source, target in zip(self.sources, self.targets, strict=True)
@@ -65,9 +70,9 @@ class Lane:
         """What a formula is given: p, g and the slots."""
         return [self.sources[0], self.gradients, *self.sources[1:]]
 
-    def counts(self) -> list[int]:
-        """How often each scalar of the state has been written to."""
-        return [x for name in self.counted for x in map(VERSION, self.kept[name])]
+    def seal(self) -> None:
+        """Note how often each scalar of the state has been written to."""
+        self.versions = list(map(VERSION, self.tracked))
 
     def holds(self, state: Mapping[Any, Any], gradients: Sequence[Any]) -> bool:
         """Whether nothing has been moved, exchanged or recounted since the last step.
@@ -82,7 +87,7 @@ class Lane:
             and list(map(ADDRESS, self.watched)) == self.pointers
             and all(map(is_, own, map(state.get, self.params)))
             and all(all(map(is_, xs, [o.get(k) for o in own])) for k, xs in self.kept.items())
-            and self.counts() == self.versions
+            and list(map(VERSION, self.tracked)) == self.versions
             and all(
                 _fits(self.layout, p, gradients[i])
                 for p, i in zip(self.params, self.at, strict=True)
@@ -93,16 +98,17 @@ class Lane:
         """Take this step's gradients, of all parameters of the group, and count the step."""
         self.gradients = [real(gradients[index]) for index in self.at]
         if self.t is not None:
-            torch._foreach_add_(self.kept["step"], 1)
+            if self.steps is None:
+                torch._foreach_add_(self.kept["step"], 1)
+            else:
+                self.steps.add_(1)
             self.t = float(self.kept["step"][0])
-            self.versions = self.counts()
 
     def put(self, index: int, name: str, value: Any) -> None:
         """Give every parameter of the lane a new value of a scalar."""
         value = torch.as_tensor(value, dtype=self.kept[name][0].dtype)
         torch._foreach_copy_(self.kept[name], [value] * len(self.params))
         self.scalars[index] = self.kept[name][0].clone()
-        self.versions = self.counts()
 
 
 class Lanes:
@@ -149,7 +155,13 @@ class Lanes:
             self.lanes = list(self._sort(state, gradients))
         for lane in self.lanes:
             lane.renew(gradients)
+        self.seal()
         return self.lanes
+
+    def seal(self) -> None:
+        """Note the state as it is: lanes may share memory, so this is done for all of them."""
+        for lane in self.lanes:
+            lane.seal()
 
     def _hold(
         self,
@@ -197,6 +209,7 @@ class Lanes:
             )
         if self.counts_steps and "step" not in state[p]:
             state[p]["step"] = _first_count(p, known)
+            yield p, "step"
         like = p.detach() if self.kind is None else p.detach().to(self.kind)
         for s in self.open:
             if s and s.name not in state[p]:

@@ -74,7 +74,7 @@ def _add(vector: Vector, filled: bool, parts: list[Tensor] | None) -> None:
     if parts is None:
         vector.targets.append(None)
         return
-    whole = _as_one(parts)
+    whole = as_one(parts)
     if whole is None:
         whole = parts[0].new_empty(sum(x.numel() for x in parts))
         if filled:
@@ -85,8 +85,8 @@ def _add(vector: Vector, filled: bool, parts: list[Tensor] | None) -> None:
         vector.sources.append(whole)
 
 
-def _as_one(parts: list[Tensor]) -> Tensor | None:
-    """Parts that stand one after the other in memory as the one tensor that they are."""
+def as_one(parts: list[Tensor]) -> Tensor | None:
+    """Parts that stand one after the other in memory as the one vector that they are."""
     first, size = parts[0], parts[0].element_size()
     memory = first.untyped_storage().data_ptr()
     for one, next_one in pairwise(parts):
@@ -109,8 +109,9 @@ def stand_together(
     heaps: dict[Any, list[Tensor]] = {}
     for p, name in started:
         value = state[p][name]
-        if type(value) is Tensor and 0 < p.numel() < JOIN and _alike(p, value):
-            heaps.setdefault((name, p.dtype, p.device), []).append(p)
+        small = value.dim() == 0 or (0 < p.numel() < JOIN and _alike(p, value))
+        if type(value) is Tensor and small:
+            heaps.setdefault((name, value.dtype, value.device), []).append(p)
     for (name, *_), params in heaps.items():
         values = [state[p][name] for p in params]
         whole = torch.cat(list(map(flat, values)))
