@@ -11,7 +11,7 @@ from stepping.results import Result
 
 TURNS = 5  # at least, as long as they do not take more than
 PATIENCE = 60.0  # seconds
-FIRST_STEPS = 300.0  # seconds in which the first steps must end; some compile for minutes
+FIRST_STEPS = 120.0  # seconds in which the first steps must end; some compile for minutes
 LAP = 2e-3  # seconds; steps shorter than this are made several times in a turn
 
 
