@@ -88,7 +88,6 @@ MUTANTS = [
             "            pass\n",
             "the caller is left with one thread",
         ),
-        ("in_time = target in own or", "in_time = True or", "a result of another is overwritten"),
         ("and place not in held and", "and", "a place is given away twice"),
     ),
     *of(
@@ -106,7 +105,7 @@ MUTANTS = [
         PROGRAMS,
         (
             "if (values, others, present) != self.asked:",
-            "if (others, present) != self.asked:",
+            "if self.asked is None or (others, present) != self.asked[1:]:",
             "yesterday's numbers",
         ),
         ("if answers == recipe.answers:", "if True:", "another branch's recipe"),

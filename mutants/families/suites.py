@@ -21,6 +21,7 @@ def bits(name: str) -> tuple[str, ...]:
 
 # The quick tests of the forms first, and that they agree for every rule.
 FORMS = optim(
+    "programs",
     "recipes",
     "forms::test_blocks_overwrite_nothing_that_is_needed",
     "forms::test_blocks_need_no_more_scratch_than_pytorch_written_by_hand",

@@ -131,7 +131,8 @@ def added_late(place):
         g, h = (numbers(ROWWISE, step + 1)[i] for i in at)
         params[0].grad, params[1].grad = g, place(h)
         optimizer.step()
-    return everything(params, optimizer)
+    kinds = {k: type(x).__name__ for k, x in optimizer.state[params[1]].items()}
+    return everything(params, optimizer), kinds
 
 
 def skipped_by_all(mesh):
@@ -281,9 +282,11 @@ def test_state_of_the_parameters_shape_is_sharded_and_other_state_is_not(found):
 
 
 def test_a_group_may_be_sharded_that_is_added_late(found):
-    expected = added_late(torch.clone)
+    expected, kinds = added_late(torch.clone)
     for rank in range(2):
-        assert_close(list(found[rank]["added late"]), list(expected), **EXACT)
+        ends, own_kinds = found[rank]["added late"]
+        assert_close(list(ends), list(expected), **EXACT)
+        assert own_kinds == kinds == {"rows": "Tensor"}
 
 
 def test_all_processes_skip_a_step_that_one_sees_to_be_bad(found):

@@ -40,6 +40,10 @@ def powers(p, g, *, t, lr):
     return (p - g**lr / t,)
 
 
+def named(p, g, *, t, lr, way):
+    return (torch.add(p, g, alpha=-lr) if way == "down" else torch.sub(p, g, alpha=-lr),)
+
+
 def test_each_way_through_a_formula_is_learnt_once():
     (recipes,) = known(warmed, {"lr": 0.1, "warm": 3.5}, range(1, 9))
     assert len(recipes) == 2
@@ -60,6 +64,30 @@ def test_an_exponent_is_part_of_the_program():
     for lr in (2.0, 3.0, 2.0):
         asked = {"lr": lr, "t": 4.0}
         assert recipes.at((True, True), asked) == record(powers, (True, True), asked)
+    square, cube = (record(powers, (True, True), {"lr": lr, "t": 4.0})[0] for lr in (2.0, 3.0))
+    assert square != cube
+
+
+def test_each_name_has_a_recipe_of_its_own():
+    recipes = Recipes(named)
+    for way in ("down", "up", "down"):
+        asked = {"lr": 0.1, "t": 1.0, "way": way}
+        assert recipes.at((True, True), asked) == record(named, (True, True), asked)
+
+
+def test_other_numbers_are_computed_anew():
+    recipes = Recipes(warmed)
+    numbers = [recipes.at((True, True), {"lr": lr, "t": 9.0, "warm": 3.5})[1] for lr in (0.1, 0.2)]
+    assert numbers == [[-0.1], [-0.2]]
+
+
+def test_a_number_taken_for_itself_is_a_question():
+    ledger = Ledger()
+    x = ledger.entry(3.0)
+    assert [int(x), float(x), math.trunc(x)] == [3, 3.0, 3]
+    calculate = ledger.close([x])
+    assert calculate(3.0)[0] == ledger.answers == [True] * 3
+    assert calculate(4.0)[0] == [False] * 3
 
 
 def test_a_tensor_among_the_hyperparameters_is_computed_with_as_it_is():
