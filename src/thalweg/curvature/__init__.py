@@ -2,9 +2,10 @@
 
 from thalweg.curvature.hessian import Hessian
 from thalweg.curvature.layout import Layout
+from thalweg.curvature.linear_map import LinearMap
 from thalweg.curvature.matrix import Matrix
 from thalweg.curvature.model_loss import model_loss
-from thalweg.curvature.operator import Operator
+from thalweg.curvature.operator import Operator, ParameterOperator
 from thalweg.curvature.preconditioned import Preconditioned, adam_preconditioner
 from thalweg.curvature.sharpness import CriticalRate, critical_rate
 from thalweg.curvature.stability import (
@@ -18,8 +19,10 @@ __all__ = [
     "CriticalRate",
     "Hessian",
     "Layout",
+    "LinearMap",
     "Matrix",
     "Operator",
+    "ParameterOperator",
     "Preconditioned",
     "adam_largest_lr",
     "adam_limit",

@@ -23,7 +23,7 @@ Hessian of the piece that the parameters lie in.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -31,11 +31,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.curvature.layout import Layout
 from thalweg.curvature.model_loss import LossOfParameters, model_loss, trainable_parameters
-from thalweg.curvature.operator import Operator
+from thalweg.curvature.operator import ParameterOperator
 
 
 @final
-class Hessian(Operator):
+class Hessian(ParameterOperator):
     """The Hessian of `loss` at `params`.
 
     Args:
@@ -63,9 +63,6 @@ class Hessian(Operator):
     def __init__(self, loss: LossOfParameters, params: Mapping[str, Tensor]) -> None:
         self.layout = Layout.of(params)
         self.name = "Hessian"
-        self.size = self.layout.size
-        self.dtype = self.layout.dtype
-        self.device = self.layout.device
         self.facts = frozenset()
         with twice_differentiable():
             self._params = {name: variable(p) for name, p in params.items()}
@@ -121,14 +118,6 @@ class Hessian(Operator):
         """Free the graph; `loss` and `gradient` stay, products are refused from here on."""
         self._gradients = None
         self._params = {}
-
-    def __enter__(self) -> Self:
-        """The Hessian itself; `close()` follows at the end of the block."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """`close()`, whatever happened."""
-        self.close()
 
 
 @contextmanager
