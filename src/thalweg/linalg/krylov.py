@@ -4,6 +4,8 @@ Lanczos' recursion with full reorthogonalization:
 
     w = A v_j,  alpha_j = v_j . w,  w <- w - V (V' w) twice,  beta_j = |w|,  v_{j+1} = w / beta_j
 
+so that A V = V T + v c', where v is the next vector and c, its *coupling*, is (0, ..., 0, beta).
+
 In exact arithmetic only the last two coefficients V' w are not zero. In rounded arithmetic the
 basis of the short recursion loses its orthogonality as soon as one eigenvalue has converged, and
 copies of that eigenvalue ("ghosts") appear; with the full one V stays orthogonal to rounding, and
@@ -14,10 +16,15 @@ of the operator that T leaves out: its rounding, its lack of symmetry, or its no
 vector gets two different products. Every error bound contains them.
 
 When beta vanishes, V spans an invariant space and is continued with a fresh random vector; between
-the two beta is 0.
+the two the coupling is 0.
 
-Memory: m n numbers after m products (and up to twice that while the basis is enlarged). Time: the
-products, and about 8 m n multiplications a step for the orthogonalization.
+A space that may hold no more vectors is *compressed*: rotated to its Ritz vectors Y = V S, of which
+some are kept. Then A Y = Y diag(theta) + v (S' c)': T is diagonal, the coupling is full, the next
+vector is as it was, and the recursion goes on (K. Wu & H. Simon, *SIAM J. Matrix Anal. Appl.* 22,
+2000; for symmetric A the same as G. W. Stewart's Krylov-Schur, ibid. 23, 2001).
+
+Memory: m n numbers for m vectors held, and some six vectors beside them. Time: the products, and
+about 8 m n multiplications a step for the orthogonalization.
 """
 
 import math
@@ -28,6 +35,7 @@ import torch
 from torch import Tensor
 
 from thalweg.curvature import Operator
+from thalweg.curvature.linear_map import check_vectors
 from thalweg.linalg.basis import Basis, norm
 
 # A product carries some units of rounding; a residual below that says nothing.
@@ -58,29 +66,50 @@ class Ritz:
 class Krylov:
     """The space spanned so far; `grow` adds one dimension at the cost of one product.
 
+    Args:
+        operator: A.
+        seed: of the random vectors: the start, and those after a closure.
+        start: the first vector, shape (n,), of any length but 0, in place of a random one.
+        capacity: vectors held at most; no limit but n if None.
+
     Attributes:
         operator: A.
+        products: taken so far.
         closures: the dimensions at which the space was invariant under A.
+        compressions: how often vectors were let go.
+        held: the most vectors that the basis held at a time.
     """
 
-    def __init__(self, operator: Operator, *, seed: int) -> None:
+    def __init__(
+        self,
+        operator: Operator,
+        *,
+        seed: int,
+        start: Tensor | None = None,
+        capacity: int | None = None,
+    ) -> None:
         # Half precision is too coarse to orthogonalize in.
         dtype = torch.promote_types(operator.dtype, torch.float32)
         self.operator = operator
+        self.products = 0
         self.closures: list[int] = []
-        self._basis = Basis(operator.size, dtype=dtype, device=operator.device)
+        self.compressions = 0
+        self.held = 0
+        self._basis = Basis(operator.size, dtype=dtype, device=operator.device, capacity=capacity)
         self._generator = torch.Generator().manual_seed(seed)
-        self._alphas: list[float] = []
-        self._betas: list[float] = []
-        self._lengths: list[float] = []  # the betas as they were, where a closure made them 0
+        self._projected = torch.zeros((0, 0), dtype=torch.float64)  # T
+        self._coupling = torch.zeros(0, dtype=torch.float64)  # c
+        self._zeros = torch.zeros(0, dtype=torch.float64)  # of p, less the present Ritz values
+        self._betas: list[float] = []  # up to the first closure
+        self._closed = False
         self._left_out = 0.0  # square of the Frobenius norm
         self._scale = 0.0  # largest |A v| seen, at most |A|
-        self._next = self._fresh()
+        self._next = self._fresh() if start is None else self._normalized(start)
 
     @property
     def dimension(self) -> int:
-        """m, which is also the number of products taken."""
-        return len(self._alphas)
+        """m, the vectors held; before the first compression also the number of products."""
+        return len(self._basis)
 
     @property
     def complete(self) -> bool:
@@ -88,9 +117,14 @@ class Krylov:
         return self.dimension == self.operator.size
 
     @property
+    def full(self) -> bool:
+        """Whether it must be compressed before it can grow."""
+        return self.dimension == self._basis.capacity and not self.complete
+
+    @property
     def closed(self) -> bool:
         """Whether the space is invariant under A as it stands."""
-        return self.dimension in self.closures
+        return self._closed
 
     @property
     def rounding(self) -> float:
@@ -102,67 +136,106 @@ class Krylov:
 
         Raises:
             FloatingPointError: the product is not finite.
-            ValueError: the space is complete.
+            ValueError: the space is complete, or full.
         """
         if self.complete:
             raise ValueError(f"Krylov.grow: the space already is all of R^{self.dimension}.")
         self._basis.append(self._next)
+        self.held = max(self.held, self.dimension)
         product = (self.operator @ self._next.to(self.operator.dtype)).to(self._next.dtype)
         self._scale = max(self._scale, self._checked_norm(product))
+        self.products += 1
         rest, coefficients = self._basis.orthogonalized(product)
         self._record(coefficients)
         self._advance(rest)
 
     def ritz(self) -> Ritz:
-        """The eigenpairs of T; the residual |A y - theta y| is at most beta |s_m| + rounding."""
-        values, weights = torch.linalg.eigh(self._projected(self.dimension))
-        return Ritz(values, self._betas[-1] * weights[-1].abs() + self.rounding, weights)
+        """The eigenpairs of T; the residual |A y - theta y| is at most |c . s| + rounding."""
+        values, weights = torch.linalg.eigh(self._projected)
+        return Ritz(values, (self._coupling @ weights).abs() + self.rounding, weights)
+
+    def compress(self, ritz: Ritz, keep: list[int]) -> None:
+        """Let go of all but the Ritz vectors whose indices `keep` holds, at least one of them."""
+        kept = torch.tensor(keep)
+        let_go = torch.ones(self.dimension, dtype=torch.bool)
+        let_go[kept] = False
+        weights = ritz.weights[:, kept]
+        self._basis.rotate(weights)
+        self._projected = torch.diag(ritz.values[kept])
+        self._coupling = self._coupling @ weights
+        self._left_out += len(keep) * self._units(1) ** 2  # the rotation's own rounding
+        self.compressions += 1
+        if not self.closures:
+            self._zeros = torch.cat([self._zeros, ritz.values[let_go]])
 
     def first_block(self) -> tuple[Tensor, Tensor]:
-        """Of the space before its first closure: Ritz values, ascending, and betas, above rounding.
+        """The polynomial p of the products before the first closure: p(A) b = prod beta_j v.
 
-        This is the part that comes from the one random start.
+        b is the start vector, v the one after these products. Returns p's zeros, ascending, which
+        are the Ritz values and those that were let go, and the betas, above rounding; float64,
+        shape (products,) each.
         """
-        m = self.closures[0] if self.closures else self.dimension
-        betas = torch.tensor(self._lengths[:m], dtype=torch.float64)
-        return torch.linalg.eigvalsh(self._projected(m)), betas
+        zeros = self._zeros if self.closures else self._all_zeros()
+        return zeros.sort().values, torch.tensor(self._betas, dtype=torch.float64)
 
     def vector(self, weights: Tensor) -> Tensor:
         """The unit vector with `weights`, (m,), on the basis: shape (n,), in A's dtype."""
         vector = self._basis.combined(weights)
         return (vector / norm(vector)).to(self.operator.dtype)
 
-    def _projected(self, m: int) -> Tensor:
-        """T, the first m rows and columns of V' A V."""
-        diagonal = torch.tensor(self._alphas[:m], dtype=torch.float64)
-        beside = torch.tensor(self._betas[: m - 1], dtype=torch.float64)
-        return torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1)
-
     def _record(self, coefficients: Tensor) -> None:
-        """Take alpha from V' w and count what symmetry says should not be there."""
-        self._alphas.append(float(coefficients[-1]))
-        expected = torch.zeros_like(coefficients[:-1])
-        if len(expected):
-            expected[-1] = self._betas[-1]
-        self._left_out += 2 * float((coefficients[:-1] - expected).square().sum())
+        """Border T with alpha and the coupling; count what symmetry says should not be there."""
+        self._left_out += 2 * float((coefficients[:-1] - self._coupling).square().sum())
+        column = torch.cat([self._coupling, coefficients[-1:]])
+        above = torch.cat([self._projected, self._coupling[None]])
+        self._projected = torch.cat([above, column[:, None]], 1)
 
     def _advance(self, rest: Tensor) -> None:
         """Take beta and the next vector from what is left of the product."""
         beta = norm(rest)
-        self._lengths.append(max(beta, self._units(ROUNDING_UNITS)))
-        if self.complete or beta <= min(self._units(CLOSURE_UNITS), CLOSURE_SHARE * self._scale):
-            self.closures.append(self.dimension)
-            self._left_out += 2 * beta**2
+        if not self.closures:
+            self._betas.append(max(beta, self._units(ROUNDING_UNITS)))
+        self._closed = self.complete or beta <= self._negligible()
+        if self._closed:
+            self._close(beta)
             beta = 0.0
-        self._betas.append(beta)
+        self._coupling = torch.zeros(self.dimension, dtype=torch.float64)
+        self._coupling[-1] = beta
         if not self.complete:
             self._next = rest / beta if beta else self._fresh()
+
+    def _close(self, beta: float) -> None:
+        """Note that the space is invariant but for `beta`."""
+        if not self.closures:
+            self._zeros = self._all_zeros()
+        self.closures.append(self.dimension)
+        self._left_out += 2 * beta**2
+
+    def _all_zeros(self) -> Tensor:
+        """The values let go and those present."""
+        return torch.cat([self._zeros, torch.linalg.eigvalsh(self._projected)])
+
+    def _negligible(self) -> float:
+        """A beta that is rounding grown over the steps."""
+        return min(self._units(CLOSURE_UNITS), CLOSURE_SHARE * self._scale)
 
     def _fresh(self) -> Tensor:
         """A random unit vector, uniform among those orthogonal to the space."""
         draw = torch.randn(self.operator.size, generator=self._generator, dtype=torch.float64)
-        vector, _ = self._basis.orthogonalized(draw.to(self._basis.rows))
+        vector, _ = self._basis.orthogonalized(draw.to(self._basis.device, self._basis.dtype))
         return vector / norm(vector)
+
+    def _normalized(self, start: Tensor) -> Tensor:
+        """`start` at length 1, in the basis' dtype."""
+        check_vectors(self.operator, start)
+        start = start.to(self._basis.dtype)
+        length = norm(start)
+        if start.dim() != 1 or not 0 < length < math.inf:
+            raise ValueError(
+                f"Krylov(start=...): a vector of shape {tuple(start.shape)} and length {length}; "
+                f"give one vector of shape ({self.operator.size},), finite and not zero."
+            )
+        return start / length
 
     def _units(self, count: int) -> float:
         """So many units of a product's rounding."""
@@ -174,7 +247,7 @@ class Krylov:
             bad = int((~torch.isfinite(product)).sum())
             raise FloatingPointError(
                 f"{self.operator.name} @ v is not finite in {bad} of {self.operator.size} entries "
-                f"at product {self.dimension + 1}, for a vector of length 1: the curvature has no "
+                f"at product {self.products + 1}, for a vector of length 1: the curvature has no "
                 "value here. Go back to parameters with a finite loss, or use float64."
             )
         return length
