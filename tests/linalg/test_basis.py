@@ -17,7 +17,7 @@ def filled(count, size, dtype=torch.float64):
 
 
 def test_grows_beyond_its_first_capacity_up_to_the_whole_space():
-    v = filled(40, 40).rows
+    v = filled(40, 40).to_dense()
     torch.testing.assert_close(v @ v.T, torch.eye(40, dtype=v.dtype), rtol=0, atol=1e-13)
 
 
@@ -25,7 +25,7 @@ def test_takes_apart_and_puts_together():
     basis, x = filled(5, 9), torch.randn(9, dtype=torch.float64)
     rest, coefficients = basis.orthogonalized(x)
     torch.testing.assert_close(basis.combined(coefficients) + rest, x)
-    torch.testing.assert_close(coefficients, basis.rows @ x)
+    torch.testing.assert_close(coefficients, basis.to_dense() @ x)
     assert len(basis) == 5
 
 
@@ -34,7 +34,7 @@ def test_what_is_left_is_orthogonal_however_little_it_is(share):
     basis = filled(30, 60)
     inside = basis.combined(torch.randn(30, dtype=torch.float64))
     rest, _ = basis.orthogonalized(inside + share * torch.randn(60, dtype=torch.float64))
-    assert float((basis.rows @ rest).abs().max()) <= 1e-14 * norm(rest) / min(1.0, 10 * share)
+    assert float((basis.to_dense() @ rest).abs().max()) <= 1e-14 * norm(rest) / min(1.0, 10 * share)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e30, 1e-30, 0.0])

@@ -1,33 +1,70 @@
-"""An orthonormal set of flat vectors that grows, and what Gram-Schmidt does with it."""
+"""An orthonormal set of flat vectors that grows, and what Gram-Schmidt does with it.
+
+The vectors lie in pages of several rows each. A page is allocated when it is needed and never
+moved, so that growing costs no copy: the memory held is that of the vectors present, and of at
+most one page more.
+"""
 
 from typing import final
 
 import torch
 from torch import Tensor
 
+# A page has at least eight rows, for one pass over a vector to serve several of them, and at most
+# as many as make it worth a call.
+PAGE_BYTES = 2**22
+PAGE_ROWS = range(8, 129)
+
+# Numbers that are copied at a time when the basis is rotated in its place.
+ROTATED_AT_ONCE = 2**22
+
 
 @final
 class Basis:
-    """Orthonormal vectors of R^n, stored as the rows of a matrix that doubles when it is full."""
+    """Orthonormal vectors of R^n.
 
-    def __init__(self, size: int, *, dtype: torch.dtype, device: torch.device) -> None:
-        self._rows = torch.empty((0, size), dtype=dtype, device=device)
+    Args:
+        size: n.
+        capacity: no more than so many vectors will be held at a time; n if None.
+    """
+
+    def __init__(
+        self, size: int, *, dtype: torch.dtype, device: torch.device, capacity: int | None = None
+    ) -> None:
+        self.size = size
+        self.dtype = dtype
+        self.device = device
+        self.capacity = size if capacity is None else min(capacity, size)
         self._length = 0
+        self._pages: list[Tensor] = []
+        rows = PAGE_BYTES // (size * dtype.itemsize)
+        self._page_rows = min(max(rows, PAGE_ROWS.start), PAGE_ROWS.stop - 1)
 
     def __len__(self) -> int:
         """How many vectors it holds."""
         return self._length
 
     @property
-    def rows(self) -> Tensor:
-        """V', shape (m, n), one vector a row."""
-        return self._rows[: self._length]
+    def allocated(self) -> int:
+        """How many vectors it has memory for."""
+        return sum(page.shape[0] for page in self._pages)
+
+    def to_dense(self) -> Tensor:
+        """V', shape (m, n), one vector a row: a copy."""
+        return torch.cat([torch.empty((0, self.size)).to(self._like()), *self._filled()])
 
     def append(self, vector: Tensor) -> None:
-        """Add a unit vector, shape (n,), that is orthogonal to those present."""
-        if self._length == self._rows.shape[0]:
-            self._rows = self._doubled()
-        self._rows[self._length] = vector
+        """Add a unit vector, shape (n,), that is orthogonal to those present.
+
+        Raises:
+            ValueError: the basis is full.
+        """
+        if self._length == self.capacity:
+            raise ValueError(f"Basis.append: it holds {self._length} vectors, its capacity.")
+        if self._length == self.allocated:
+            rows = min(self._page_rows, self.capacity - self._length)
+            self._pages.append(self._like().new_empty((rows, self.size)))
+        self._row(self._length).copy_(vector)
         self._length += 1
 
     def orthogonalized(self, vector: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,20 +75,57 @@ class Basis:
         """
         total = torch.zeros(self._length, dtype=torch.float64)
         for _ in range(2):
-            coefficients = self.rows @ vector
-            vector = vector - coefficients @ self.rows
+            coefficients = self._coefficients(vector)
+            vector = self._less(vector, coefficients)
             total = total + coefficients.cpu().double()
         return vector, total
 
     def combined(self, weights: Tensor) -> Tensor:
         """The sum of the vectors by `weights`, (m,) to (n,)."""
-        return weights.to(self._rows.device, self._rows.dtype) @ self.rows
+        return -self._less(self._like().new_zeros(self.size), weights.to(self._like()))
 
-    def _doubled(self) -> Tensor:
-        size = self._rows.shape[1]
-        grown = self._rows.new_empty((min(size, max(16, 2 * self._length)), size))
-        grown[: self._length] = self._rows
-        return grown
+    def rotate(self, weights: Tensor) -> None:
+        """Put V W in the place of V: `weights` W, (m, k), has orthonormal columns, k <= m.
+
+        Works through the vectors' entries a few at a time, and so needs no second basis.
+        """
+        weights = weights.to(self._like())
+        kept = weights.shape[1]
+        width = max(1, ROTATED_AT_ONCE // self._length)
+        for start in range(0, self.size, width):
+            entries = slice(start, start + width)
+            turned = weights.T @ torch.cat([page[:, entries] for page in self._filled()])
+            for i in range(kept):
+                self._row(i)[entries].copy_(turned[i])
+        self._length = kept
+
+    def _coefficients(self, vector: Tensor) -> Tensor:
+        """V' x, shape (m,)."""
+        parts = [page @ vector for page in self._filled()]
+        return torch.cat([vector.new_empty(0), *parts])
+
+    def _less(self, vector: Tensor, coefficients: Tensor) -> Tensor:
+        """x - V c, shape (n,)."""
+        start = 0
+        for page in self._filled():
+            part = coefficients[start : start + page.shape[0]]
+            vector = torch.addmv(vector, page.T, part, alpha=-1)
+            start += page.shape[0]
+        return vector
+
+    def _filled(self) -> list[Tensor]:
+        """The rows in use, page by page."""
+        starts = range(0, self._length, self._page_rows)
+        return [
+            page[: self._length - start] for start, page in zip(starts, self._pages, strict=False)
+        ]
+
+    def _row(self, i: int) -> Tensor:
+        return self._pages[i // self._page_rows][i % self._page_rows]
+
+    def _like(self) -> Tensor:
+        """An empty tensor of the basis' dtype, where the basis is."""
+        return torch.empty(0, dtype=self.dtype, device=self.device)
 
 
 def norm(vector: Tensor) -> float:
