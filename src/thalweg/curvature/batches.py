@@ -4,17 +4,25 @@ The loss of a data set is the mean over its samples. A loss that is a mean over 
 enters with the weight samples / total, so that a last batch that is shorter counts for less; a
 loss that is a sum enters with the weight 1. (Equal weights for unequal batches give a wrong
 Hessian, and nothing shows it.)
+
+Every pass draws the same random numbers, so that a loader that shuffles or augments gives the same
+batches each time, and the program's own random state stays as it was.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple, final
+from typing import Any, NamedTuple, final
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-Reduction = Literal["mean", "sum"]
+from thalweg.curvature.random_state import RandomState
+from thalweg.curvature.reduction import Reduction
+
+END = object()
 
 
 class Batch(NamedTuple):
@@ -28,7 +36,7 @@ class Weighed(NamedTuple):
     """A batch, with the number of its samples and its weight in the loss of all."""
 
     batch: Batch
-    samples: int
+    samples: float
     weight: float
 
 
@@ -42,8 +50,10 @@ class Batches:
             mappings, which the model takes as keyword arguments and the loss takes as targets.
             Within a batch, inputs may be a tuple (positional arguments) or a mapping (keywords).
         reduction: what the loss does over a batch, "mean" or "sum".
-        samples: from a batch to the number of its samples; by default the length of the targets,
-            or of the inputs where the targets have none.
+        samples: from a batch to the number of its samples, or to whatever else its mean was taken
+            over; by default the length of the targets, or of the inputs where the targets have
+            none.
+        total_of: from the number of samples here to that of all the data, where others hold more.
 
     Attributes:
         total: samples in all; counting takes one pass over the data.
@@ -61,24 +71,24 @@ class Batches:
         data: Any,
         *,
         reduction: Reduction = "mean",
-        samples: Callable[[Batch], int] | None = None,
+        samples: Callable[[Batch], float] | None = None,
+        total_of: Callable[[float], float] = float,
     ) -> None:
         if reduction not in ("mean", "sum"):
             raise ValueError(f"reduction={reduction!r}: give 'mean' or 'sum', as the loss does.")
-        self._data = [data] if isinstance(data, tuple) and len(data) == 2 else repeatable(data)
+        one = isinstance(data, tuple) and len(data) == 2
+        self._data = Replayed([data] if one else repeatable(data))
         self._reduction = reduction
         self._samples = samples or samples_of
-        counts = [self._counted(batch) for batch in map(batch_of, self._data)]
+        counts = counted(map(batch_of, self._data), self._samples, checked=samples is None)
         if not counts:
             raise ValueError("data holds no batch; give at least one (inputs, targets).")
-        if samples is None:
-            check_ratio(map(batch_of, self._data))
-        self.total, self.count = sum(counts), len(counts)
+        self.total, self.count = total_of(math.fsum(counts)), len(counts)
 
     def __iter__(self) -> Iterator[Weighed]:
         """The batches in the order in which the data gives them."""
         for batch in map(batch_of, self._data):
-            samples = self._counted(batch)
+            samples = self._samples(batch)
             weight = samples / self.total if self._reduction == "mean" else 1.0
             yield Weighed(batch, samples, weight)
 
@@ -86,11 +96,34 @@ class Batches:
         """The number of batches."""
         return self.count
 
-    def _counted(self, batch: Batch) -> int:
-        count = int(self._samples(batch))
-        if count < 1:
-            raise ValueError(f"data: a batch has {count} samples; leave it out.")
-        return count
+
+@final
+class Replayed:
+    """`data`, gone through with the same random draws every time."""
+
+    def __init__(self, data: Iterable[Any]) -> None:
+        self._data = data
+        self._start = RandomState.now(generators=loader_generators(data))
+
+    def __iter__(self) -> Iterator[Any]:
+        """What `data` gives; between two items the program has its own random state."""
+        with self._start.resumed():
+            items, state = iter(self._data), self._start.again()
+        while True:
+            with state.resumed():
+                item, state = next(items, END), state.again()
+            if item is END:
+                return
+            yield item
+
+
+def loader_generators(data: Any) -> list[torch.Generator]:
+    """The random generators that a `DataLoader` and its samplers were given."""
+    batch_sampler = getattr(data, "batch_sampler", None)
+    samplers = (getattr(data, "sampler", None), getattr(batch_sampler, "sampler", None))
+    places = (data, batch_sampler, *samplers)
+    found = [getattr(place, "generator", None) for place in places]
+    return list({id(one): one for one in found if isinstance(one, torch.Generator)}.values())
 
 
 def repeatable(data: Any) -> Iterable[Any]:
@@ -129,7 +162,7 @@ def batch_of(item: Any) -> Batch:
     )
 
 
-def samples_of(batch: Batch) -> int:
+def samples_of(batch: Batch) -> float:
     """The number of samples in a batch: the length of its targets, or else of its inputs.
 
     Raises:
@@ -145,20 +178,32 @@ def samples_of(batch: Batch) -> int:
     )
 
 
-def check_ratio(batches: Iterable[Batch]) -> None:
-    """Refuse batches where targets and inputs disagree on how the samples are distributed.
+def counted(
+    batches: Iterable[Batch], samples: Callable[[Batch], float], *, checked: bool
+) -> list[float]:
+    """The samples of each batch, in one pass.
 
     Raises:
-        ValueError: they do.
+        ValueError: a batch without samples; or, where `checked`, another ratio of targets to
+            inputs from batch to batch.
     """
-    ratios = set()
+    counts, ratios = [], set()
     for batch in batches:
-        inputs = [x for x in tree_leaves(batch.inputs) if isinstance(x, Tensor) and x.dim()]
-        if inputs and inputs[0].shape[0]:
-            ratios.add(samples_of(batch) / inputs[0].shape[0])
-    if len(ratios) > 1:
+        count = samples(batch)
+        if not (count > 0 and math.isfinite(count)):
+            raise ValueError(f"data: a batch has {count} samples; leave it out.")
+        counts.append(count)
+        ratios.add(count / input_length(batch, count))
+    if checked and len(ratios) > 1:
         raise ValueError(
             f"data: targets have {sorted(ratios)} times the length of the inputs, another ratio "
             "from batch to batch, so samples cannot be counted; pass samples=, a function from a "
             "batch to the number of its samples."
         )
+    return counts
+
+
+def input_length(batch: Batch, otherwise: float) -> float:
+    """The length of the first input that has one."""
+    inputs = (x for x in tree_leaves(batch.inputs) if isinstance(x, Tensor) and x.dim())
+    return next((len(x) for x in inputs if len(x)), otherwise)

@@ -21,17 +21,21 @@ derivatives of its batch statistics. A loss that is piecewise linear in a unit (
 Hessian of the piece that the parameters lie in.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from thalweg.curvature.batches import Batch
+from thalweg.curvature.differentiation import explained, twice_differentiable
 from thalweg.curvature.layout import Layout
-from thalweg.curvature.model_loss import LossOfParameters, model_loss, trainable_parameters
+from thalweg.curvature.memory import graph_bytes
+from thalweg.curvature.model_loss import LossOfParameters
 from thalweg.curvature.operator import ParameterOperator
+from thalweg.curvature.problem import Loss, Penalty, Problem, Selection
+from thalweg.curvature.reduction import Reduction
+from thalweg.curvature.snapshot import Snapshot
 
 
 @final
@@ -65,7 +69,7 @@ class Hessian(ParameterOperator):
         self.name = "Hessian"
         self.facts = frozenset()
         with twice_differentiable():
-            self._params = {name: variable(p) for name, p in params.items()}
+            self._params = Snapshot.of(params).variables()
             value = checked_loss(loss(dict(self._params)))
             self._gradients: dict[str, Tensor] | None = kept_gradients(value, self._params)
         self.loss = float(value.detach())
@@ -73,20 +77,59 @@ class Hessian(ParameterOperator):
 
     @classmethod
     def of_model(
-        cls, model: nn.Module, loss: Callable[[Any, Any], Tensor], data: tuple[Any, Any]
-    ) -> "Hessian":
-        """The Hessian of loss(model(inputs), targets) in the model's trainable parameters.
+        cls,
+        model: nn.Module,
+        loss: Loss,
+        data: Any,
+        *,
+        params: Selection = None,
+        penalty: Penalty | None = None,
+        reduction: Reduction | None = None,
+        samples: Callable[[Batch], float] | None = None,
+        memory: float | None = None,
+        check: bool = True,
+    ) -> ParameterOperator:
+        """The Hessian of the loss of all `data`, in the model's parameters.
 
         Args:
             model: in the mode (train or eval) whose loss is meant; its buffers, its gradients and
                 the random state are left as they are.
             loss: from the model's output and the targets to a scalar tensor.
-            data: (inputs, targets); inputs may be a tuple of positional arguments.
+            data: one batch (inputs, targets), or a list or `DataLoader` of batches, weighted by
+                their samples. Inputs may be a tuple of positional arguments or a mapping of
+                keyword arguments.
+            params: which parameters vary; None for all that require gradients.
+            penalty: from the model's parameters by name to a scalar, added once to the loss.
+            reduction: "mean" or "sum", what the loss does over a batch; None reads it from `loss`.
+            samples: from a batch to the number of its samples, where its length is another.
+            memory: bytes that may be kept for products; None for a quarter of what is free.
+            check: see that the loss repeats itself and that the matrix is symmetric; costs a
+                forward pass and two products on the first batch.
+
+        `Problem` says more on each.
 
         Raises:
-            ValueError: no parameter requires a gradient; else as the constructor.
+            TypeError, ValueError: as `Problem` and the constructor, or the check failed.
         """
-        return cls(model_loss(model, loss, data), trainable_parameters(model))
+        problem = Problem(
+            model,
+            loss,
+            data,
+            params=params,
+            penalty=penalty,
+            reduction=reduction,
+            samples=samples,
+            memory=memory,
+            check=check,
+        )
+        return problem.operator(lambda term: cls(term.loss, term.params), of_penalty=cls)
+
+    @property
+    def held(self) -> int:
+        """Bytes of the kept graph, beside the parameters."""
+        if self._gradients is None:
+            return 0
+        return graph_bytes(self._gradients.values(), without=self._params.values())
 
     def _product(self, vector: Tensor) -> Tensor:
         gradients = self._open()
@@ -118,32 +161,6 @@ class Hessian(ParameterOperator):
         """Free the graph; `loss` and `gradient` stay, products are refused from here on."""
         self._gradients = None
         self._params = {}
-
-
-@contextmanager
-def twice_differentiable() -> Iterator[None]:
-    """Gradients on, whatever surrounds us, and attention by the kernel with two derivatives."""
-    with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        yield
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Say what to do where PyTorch has no second derivative of an operation."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "is not implemented" not in str(error):
-            raise
-        raise NotImplementedError(
-            f"Hessian: an operation of the loss has no second derivative in PyTorch ({error}). "
-            "Write it with other operations, or use critical_rate, which takes the loss alone."
-        ) from error
-
-
-def variable(param: Tensor) -> Tensor:
-    """A copy of `param` that begins a graph of its own."""
-    return param.detach().clone().requires_grad_()
 
 
 def checked_loss(value: object) -> Tensor:

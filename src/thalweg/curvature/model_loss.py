@@ -3,21 +3,25 @@
 Curvature belongs to a function of the parameters. A model's loss is not one yet: batch
 normalization writes into buffers and dropout draws from the random generator, so that a second
 evaluation differs from the first and evaluating disturbs the training. Here every call begins from
-the same buffers (copies) and the same random state, and the program's own stay as they were.
+the same buffers (copies), the same mode and the same random state, and the program's own stay as
+they were.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from thalweg.curvature.random_state import RandomState
+
 LossOfParameters = Callable[[dict[str, Tensor]], Tensor]
 OutputOfParameters = Callable[[dict[str, Tensor]], Any]
+Call = Callable[[Mapping[str, Tensor], Any], Any]
 
 
 def model_loss(
@@ -32,11 +36,11 @@ def model_loss(
             mapping of its keyword arguments.
     """
     inputs, targets = data
-    restart, call = frozen_state(model), calling(model, inputs)
+    frozen = FrozenModel(model)
 
     def loss_of(params: dict[str, Tensor]) -> Tensor:
-        with restart() as buffers:
-            return loss(call(params, buffers), targets)
+        with frozen.restarted() as call:
+            return loss(call(params, inputs), targets)
 
     return loss_of
 
@@ -48,38 +52,66 @@ def model_output(model: nn.Module, inputs: Any) -> OutputOfParameters:
         model: as `model_loss`.
         inputs: as `model_loss`.
     """
-    restart, call = frozen_state(model), calling(model, inputs)
+    frozen = FrozenModel(model)
 
     def output_of(params: dict[str, Tensor]) -> Any:
-        with restart() as buffers:
-            return call(params, buffers)
+        with frozen.restarted() as call:
+            return call(params, inputs)
 
     return output_of
 
 
-def calling(model: nn.Module, inputs: Any) -> Callable[..., Any]:
-    """The model's call on `inputs`, of its parameters and buffers."""
-    args = () if isinstance(inputs, Mapping) else inputs
-    keywords = dict(inputs) if isinstance(inputs, Mapping) else {}
-    args = args if isinstance(args, tuple) else (args,)
-    return lambda params, buffers: functional_call(model, {**params, **buffers}, args, keywords)
+@final
+class FrozenModel:
+    """A model as it is now, whatever happens to it later.
 
+    Args:
+        model: its buffers are copied; its mode and the random state are noted.
+        constants: values of parameters that calls take from here unless they are handed others.
+    """
 
-def frozen_state(model: nn.Module) -> Callable[[], Any]:
-    """A context that gives copies of the buffers and the random state as they are now."""
-    buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
-    cpu, devices = torch.get_rng_state(), accelerators(model)
-    states = [torch.cuda.get_rng_state(device) for device in devices]
+    def __init__(self, model: nn.Module, constants: Mapping[str, Tensor] | None = None) -> None:
+        self._model = model
+        self._constants = dict(constants or {})
+        self._buffers = {name: b.detach().clone() for name, b in model.named_buffers()}
+        self._modes = [(module, module.training) for module in model.modules()]
+        self._random = RandomState.now(accelerators(model), generators(model).values())
 
     @contextmanager
-    def restart() -> Iterator[dict[str, Tensor]]:
-        with torch.random.fork_rng(devices):
-            torch.set_rng_state(cpu)
-            for device, state in zip(devices, states, strict=True):
-                torch.cuda.set_rng_state(state, device)
-            yield {name: buffer.clone() for name, buffer in buffers.items()}
+    def restarted(self, stream: int = 0) -> Iterator[Call]:
+        """Inside, the call (params, inputs) -> output, from the state that was frozen.
 
-    return restart
+        Args:
+            stream: of random draws; see `RandomState.resumed`.
+        """
+        with self._random.resumed(stream), modes(self._modes):
+            buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
+            state = {**self._constants, **buffers}
+            yield lambda params, inputs: called(self._model, {**state, **params}, inputs)
+
+
+def called(model: nn.Module, state: dict[str, Tensor], inputs: Any) -> Any:
+    """The model's output with `state` for its parameters and buffers."""
+    keywords = dict(inputs) if isinstance(inputs, Mapping) else {}
+    args = () if isinstance(inputs, Mapping) else inputs
+    return functional_call(model, state, args if isinstance(args, tuple) else (args,), keywords)
+
+
+@contextmanager
+def modes(wanted: list[tuple[nn.Module, bool]]) -> Iterator[None]:
+    """Modules in these modes (True for training); afterwards in their own again."""
+    before = [(module, module.training) for module, _ in wanted]
+    set_modes(wanted)
+    try:
+        yield
+    finally:
+        set_modes(before)
+
+
+def set_modes(wanted: list[tuple[nn.Module, bool]]) -> None:
+    """Put each module, and not those inside it, into its mode."""
+    for module, training in wanted:
+        module.training = training
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, Tensor]:
@@ -91,3 +123,13 @@ def accelerators(model: nn.Module) -> list[torch.device]:
     """The CUDA devices that the model's parameters lie on; each has a random state of its own."""
     devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     return sorted(devices, key=str)
+
+
+def generators(model: nn.Module) -> dict[str, torch.Generator]:
+    """The random generators that modules keep as attributes, by their names."""
+    return {
+        f"{path}.{name}".removeprefix("."): value
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, torch.Generator)
+    }

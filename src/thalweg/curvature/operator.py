@@ -89,6 +89,11 @@ class ParameterOperator(Operator):
         """Where the first parameter lies."""
         return self.layout.device
 
+    @property
+    def held(self) -> int:
+        """Bytes kept for products, beside the parameters, until `close()`."""
+        return 0
+
     def close(self) -> None:
         """Free what is kept for products; they are refused from here on."""
 

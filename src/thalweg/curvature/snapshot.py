@@ -1,0 +1,24 @@
+"""Parameters as they were: copies that nobody writes to, so that many operators can share them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+from torch import Tensor
+
+
+@final
+class Snapshot(dict[str, Tensor]):
+    """Names to copies of tensors, which are never written to."""
+
+    @classmethod
+    def of(cls, params: Mapping[str, Tensor]) -> Snapshot:
+        """A snapshot of `params`; of a snapshot, itself."""
+        if isinstance(params, Snapshot):
+            return params
+        return cls({name: p.detach().clone() for name, p in params.items()})
+
+    def variables(self) -> dict[str, Tensor]:
+        """The same numbers, in the same memory, each as the beginning of a graph of its own."""
+        return {name: p.detach().requires_grad_() for name, p in self.items()}
