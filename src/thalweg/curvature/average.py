@@ -113,6 +113,17 @@ class Average(ParameterOperator):
             total += weight * (operator @ vectors)
         return total
 
+    def loss_at(self, by: Tensor) -> float:
+        """The loss of all parts at the parameters plus `by`."""
+        return sum(weight * operator.loss_at(by) for weight, operator in self._operators())
+
+    def gradient_at(self, by: Tensor) -> Tensor:
+        """The gradient of all parts at the parameters plus `by`."""
+        total = torch.zeros_like(self.gradient)
+        for weight, operator in self._operators():
+            total += weight * operator.gradient_at(by)
+        return total
+
     def exact_diagonal(self) -> Tensor | None:
         """sum_b w_b diag(A_b), where all parts know theirs."""
         total = torch.zeros_like(self.gradient)

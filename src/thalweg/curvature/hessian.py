@@ -26,6 +26,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.curvature.batches import Batch
 from thalweg.curvature.differentiation import explained, twice_differentiable
@@ -68,6 +69,7 @@ class Hessian(ParameterOperator):
         self.layout = Layout.of(params)
         self.name = "Hessian"
         self.facts = frozenset()
+        self._function = loss
         with twice_differentiable():
             self._params = Snapshot.of(params).variables()
             value = checked_loss(loss(dict(self._params)))
@@ -145,6 +147,25 @@ class Hessian(ParameterOperator):
                 materialize_grads=True,
             )
         return self.layout.flatten(dict(zip(self._params, rows, strict=True)))
+
+    def loss_at(self, by: Tensor) -> float:
+        """The loss at the parameters plus `by`; may be infinite or no number."""
+        self._open()
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            return float(self._function(self._displaced(by)))
+
+    def gradient_at(self, by: Tensor) -> Tensor:
+        """The gradient at the parameters plus `by`."""
+        self._open()
+        with twice_differentiable():
+            there = Snapshot(self._displaced(by)).variables()
+            value = self._function(dict(there))
+            found = torch.autograd.grad(value, list(there.values()), materialize_grads=True)
+        return self.layout.flatten(dict(zip(there, found, strict=True))).detach()
+
+    def _displaced(self, by: Tensor) -> dict[str, Tensor]:
+        steps = self.layout.unflatten(by.detach())
+        return {name: p.detach() + steps[name] for name, p in self._params.items()}
 
     def _filled(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: gradients.get(name, torch.zeros_like(p)) for name, p in self._params.items()}

@@ -94,6 +94,20 @@ class ParameterOperator(Operator):
         """Bytes kept for products, beside the parameters, until `close()`."""
         return 0
 
+    def loss_at(self, by: Tensor) -> float:
+        """The loss at the parameters plus `by`, shape (n,); operators made of a loss know it."""
+        raise self._unknown("loss_at")
+
+    def gradient_at(self, by: Tensor) -> Tensor:
+        """The gradient at the parameters plus `by`, both of shape (n,)."""
+        raise self._unknown("gradient_at")
+
+    def _unknown(self, call: str) -> NotImplementedError:
+        return NotImplementedError(
+            f"{self.name}.{call}: it was not made of a loss that can be evaluated elsewhere; use "
+            "a Hessian."
+        )
+
     def close(self) -> None:
         """Free what is kept for products; they are refused from here on."""
 
