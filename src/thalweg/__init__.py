@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "diagnose", "environment", "explain", "run"]
 
 _PARTS = (
+    "answers",
     "curvature",
     "doctor",
     "interventions",

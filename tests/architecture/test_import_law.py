@@ -13,6 +13,7 @@ LAW: dict[str, set[str]] = {
     "recorder": set(),
     "testing": set(),
     "linalg": {"curvature"},
+    "answers": {"linalg", "curvature"},
     "minimize": {"linalg", "curvature"},
     "pruning": {"linalg", "curvature"},
     "interventions": {"recorder", "optim", "minimize"},
