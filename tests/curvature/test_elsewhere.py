@@ -34,6 +34,10 @@ def own(net, data, by):
     )
 
 
+def moved_to(net):
+    return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
+
+
 @pytest.mark.parametrize("lengths", [(8,), (8, 3)])
 @pytest.mark.parametrize("memory", [None, 0])
 def test_loss_and_gradient_elsewhere_are_the_models_there(net, lengths, memory):
@@ -42,6 +46,7 @@ def test_loss_and_gradient_elsewhere_are_the_models_there(net, lengths, memory):
     by = torch.randn(hessian.size, dtype=torch.float64)
     loss, gradient = hessian.loss_at(by), hessian.gradient_at(by)
     expected_loss, expected = own(net, data, by)
+    torch.testing.assert_close(hessian.place + by, moved_to(net))
     assert loss == pytest.approx(expected_loss, rel=1e-13)
     torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-14)
 

@@ -1,7 +1,17 @@
 """What curvature answers: learning rates, critical points, noise, sharpness, the spectrum."""
 
+from thalweg.answers.critical_point import CriticalPoint, Escape, critical_point
 from thalweg.answers.learning_rate import LearningRate, Rate, learning_rate
 from thalweg.answers.methods import Method
 from thalweg.answers.stepping import Stepped
 
-__all__ = ["LearningRate", "Method", "Rate", "Stepped", "learning_rate"]
+__all__ = [
+    "CriticalPoint",
+    "Escape",
+    "LearningRate",
+    "Method",
+    "Rate",
+    "Stepped",
+    "critical_point",
+    "learning_rate",
+]

@@ -113,6 +113,11 @@ class Average(ParameterOperator):
             total += weight * (operator @ vectors)
         return total
 
+    @property
+    def place(self) -> Tensor:
+        """The parameters, flat, shape (n,)."""
+        return next(operator.place.clone() for _, operator in self._operators())
+
     def loss_at(self, by: Tensor) -> float:
         """The loss of all parts at the parameters plus `by`."""
         return sum(weight * operator.loss_at(by) for weight, operator in self._operators())

@@ -148,6 +148,12 @@ class Hessian(ParameterOperator):
             )
         return self.layout.flatten(dict(zip(self._params, rows, strict=True)))
 
+    @property
+    def place(self) -> Tensor:
+        """The parameters, flat, shape (n,)."""
+        self._open()
+        return self.layout.flatten(self._params).detach()
+
     def loss_at(self, by: Tensor) -> float:
         """The loss at the parameters plus `by`; may be infinite or no number."""
         self._open()

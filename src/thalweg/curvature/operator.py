@@ -94,6 +94,11 @@ class ParameterOperator(Operator):
         """Bytes kept for products, beside the parameters, until `close()`."""
         return 0
 
+    @property
+    def place(self) -> Tensor:
+        """The parameters, flat, shape (n,)."""
+        raise self._unknown("place")
+
     def loss_at(self, by: Tensor) -> float:
         """The loss at the parameters plus `by`, shape (n,); operators made of a loss know it."""
         raise self._unknown("loss_at")
