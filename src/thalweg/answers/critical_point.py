@@ -5,7 +5,7 @@ Three questions, in this order:
 1. Is it flat? Moving all parameters by their own length D changes the loss, by slope and by
    curvature, by no more than a small share of its height above the floor:
    |g| D and |H| D^2 both at most `flat` * height. Then it is a **plateau**.
-2. Is it critical? The step of gradient descent at its optimal rate, |g| / |H|, is at most `tol` * D.
+2. Is it critical? Gradient descent's step at its optimal rate, |g| / |H|, is at most `tol` * D.
    If not, the gradient still leads somewhere: **no critical point**.
 3. Which one? A Ritz pair (theta, r) of the Hessian with theta + |r| < 0 proves an eigenvalue below
    zero: a **saddle**, or a **maximum** if no direction is curved upwards. A smallest eigenvalue
