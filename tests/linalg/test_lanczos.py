@@ -125,9 +125,11 @@ def test_certificates_by_example():
 def test_negative_curvature_needs_more_than_a_negative_value():
     vector = torch.ones(1)
 
-    def found(value, error):
-        pair = Eigenpair(value, error, vector)
-        return Extremes((pair,), (pair,), 1, True, math.inf, -math.inf, 0.0, False)
+    def found(value, rounding):
+        pair = Eigenpair(value, 5.0, vector, 5.0)
+        known = {"products": 1, "converged": True, "upper": math.inf, "lower": -math.inf}
+        spent = {"held": 1, "restarts": 0, "memory": 8}
+        return Extremes((pair,), (pair,), rounding=rounding, psd=False, **known, **spent)
 
     assert not found(-1.0, 1.0).negative_curvature
     assert found(-1.0, 0.999).negative_curvature

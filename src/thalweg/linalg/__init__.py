@@ -2,5 +2,6 @@
 
 from thalweg.linalg.extremes import Eigenpair, Extremes
 from thalweg.linalg.lanczos import lanczos
+from thalweg.linalg.negative_curvature import negative_curvature
 
-__all__ = ["Eigenpair", "Extremes", "lanczos"]
+__all__ = ["Eigenpair", "Extremes", "lanczos", "negative_curvature"]

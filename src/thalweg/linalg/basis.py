@@ -15,8 +15,8 @@ from torch import Tensor
 PAGE_BYTES = 2**22
 PAGE_ROWS = range(8, 129)
 
-# Numbers that are copied at a time when the basis is rotated in its place.
-ROTATED_AT_ONCE = 2**22
+# Entries of the vectors that are rotated at a time, at least; else as many as fill one vector.
+ROTATED_AT_ONCE = 256
 
 
 @final
@@ -87,17 +87,17 @@ class Basis:
     def rotate(self, weights: Tensor) -> None:
         """Put V W in the place of V: `weights` W, (m, k), has orthonormal columns, k <= m.
 
-        Works through the vectors' entries a few at a time, and so needs no second basis.
+        Works through the vectors' entries a few at a time, in the memory of one vector.
         """
-        weights = weights.to(self._like())
-        kept = weights.shape[1]
-        width = max(1, ROTATED_AT_ONCE // self._length)
+        turn = weights.T.to(self._like())
+        before, self._length = self._filled(), len(turn)
+        after = self._filled()
+        width = max(ROTATED_AT_ONCE, self.size // sum(turn.shape))
         for start in range(0, self.size, width):
             entries = slice(start, start + width)
-            turned = weights.T @ torch.cat([page[:, entries] for page in self._filled()])
-            for i in range(kept):
-                self._row(i)[entries].copy_(turned[i])
-        self._length = kept
+            turned = turn @ torch.cat([page[:, entries] for page in before])
+            for page, part in zip(after, torch.split(turned, self._page_rows), strict=True):
+                page[:, entries].copy_(part)
 
     def _coefficients(self, vector: Tensor) -> Tensor:
         """V' x, shape (m,)."""

@@ -4,8 +4,9 @@ Three statements of different strength go with a Ritz pair (theta, y), residual 
 
 * *Some* eigenvalue lies within |r| of theta: a fact (`Eigenpair.error` bounds |r|, and includes
   the rounding of the products).
-* lambda_max >= theta_max and lambda_min <= theta_min: a fact, up to rounding. So a negative
-  theta_min + error proves negative curvature.
+* lambda_max >= theta_max and lambda_min <= theta_min: a fact, up to rounding. So a theta_min below
+  zero by more than rounding proves negative curvature, along y, however large its residual;
+  theta_min + error < 0 says in addition that y is near an eigenvector of it.
 * No eigenvalue lies above `upper` or below `lower`: this no number of products short of n can
   prove. It holds for all but a share `FAILURE` of the random start vectors, at either end.
 
@@ -32,6 +33,7 @@ FAILURE = 1e-6
 # Share of |A| below which negative curvature is none.
 NEGLIGIBLE = 1e-6
 
+Ends = Literal["both", "largest", "smallest"]
 Sign = Literal["negative", "positive", "none", "not proven"]
 
 
@@ -44,11 +46,14 @@ class Eigenpair:
         value: theta, in units of the loss per squared unit of the parameters.
         error: an eigenvalue of the operator lies within this of `value`.
         vector: of length 1, flat, shape (n,); its sign is arbitrary.
+        likely_error: the same if the eigenvalue stands alone, which is not proved; see
+            `linalg.goal`. At most `error`.
     """
 
     value: float
     error: float
     vector: Tensor
+    likely_error: float
 
 
 @final
@@ -57,14 +62,18 @@ class Extremes:
     """The largest and smallest eigenvalues of an operator.
 
     Attributes:
-        top: the k largest, descending.
-        bottom: the k smallest, ascending.
+        top: the k largest, descending; the largest alone if only the smallest were asked for.
+        bottom: the k smallest, ascending; the smallest alone if only the largest were asked for.
         products: that it took.
-        converged: whether every error is within the tolerance asked for.
+        converged: whether every error asked for is within the tolerance.
         upper: no eigenvalue is larger, with probability at least 1 - 1e-6.
         lower: no eigenvalue is smaller, with probability at least 1 - 1e-6.
         rounding: what the products' rounding and asymmetry alone contribute to each error.
         psd: whether the operator was declared positive semidefinite.
+        held: the most basis vectors held at a time.
+        restarts: how often some of them were let go.
+        memory: bytes of everything of the operator's size that was held at a time, at most; the
+            operator's own not counted.
     """
 
     top: tuple[Eigenpair, ...]
@@ -75,6 +84,9 @@ class Extremes:
     lower: float
     rounding: float
     psd: bool
+    held: int
+    restarts: int
+    memory: int
 
     @property
     def largest(self) -> Eigenpair:
@@ -88,8 +100,8 @@ class Extremes:
 
     @property
     def negative_curvature(self) -> bool:
-        """Whether negative curvature is proved: smallest.value + smallest.error < 0."""
-        return self.smallest.value + self.smallest.error < 0
+        """Whether negative curvature is proved: v'Av < 0 for the unit vector smallest.vector."""
+        return is_proof(self.smallest.value, self.rounding)
 
     @property
     def sign(self) -> Sign:
@@ -100,12 +112,30 @@ class Extremes:
         "not proven": none of these; more products may tell. All but "negative" rest on `lower`
         or on the operator's declared fact ``psd``.
         """
-        if self.negative_curvature:
-            return "negative"
-        if self.lower > 0:
-            return "positive"
         size = max(abs(self.largest.value), abs(self.smallest.value))
-        return "none" if self.psd or self.lower >= -NEGLIGIBLE * size else "not proven"
+        return sign(self.smallest.value, self.rounding, self.lower, size, self.psd)
+
+
+def is_proof(value: float, rounding: float) -> bool:
+    """Whether a Rayleigh quotient of `value` proves negative curvature."""
+    return value + rounding < 0
+
+
+def sign(value: float, rounding: float, lower: float, size: float, psd: bool) -> Sign:
+    """What is known of the smallest eigenvalue; see `Extremes.sign`.
+
+    Args:
+        value: the smallest Rayleigh quotient found.
+        rounding: by which it may be wrong.
+        lower: no eigenvalue is smaller.
+        size: |A|.
+        psd: whether the operator was declared positive semidefinite.
+    """
+    if is_proof(value, rounding):
+        return "negative"
+    if lower > 0:
+        return "positive"
+    return "none" if psd or lower >= -NEGLIGIBLE * size else "not proven"
 
 
 def overshoot(distances: Tensor, betas: Tensor, size: int, failure: float = FAILURE) -> float:

@@ -53,13 +53,20 @@ class Ritz:
 
     Attributes:
         values: theta, ascending, float64, shape (m,).
-        errors: within which of theta_i an eigenvalue of A lies, float64, shape (m,).
+        residuals: |A y - theta y| of each, as the recursion knows it, float64, shape (m,).
         weights: of the basis in each Ritz vector, one vector a column, float64, shape (m, m).
+        rounding: what the products' rounding and asymmetry may add to a residual.
     """
 
     values: Tensor
-    errors: Tensor
+    residuals: Tensor
     weights: Tensor
+    rounding: float
+
+    @property
+    def errors(self) -> Tensor:
+        """Within which of theta_i an eigenvalue of A lies, shape (m,)."""
+        return self.residuals + self.rounding
 
 
 @final
@@ -112,6 +119,11 @@ class Krylov:
         return len(self._basis)
 
     @property
+    def allocated(self) -> int:
+        """How many vectors the basis has memory for."""
+        return self._basis.allocated
+
+    @property
     def complete(self) -> bool:
         """Whether the space is all of R^n."""
         return self.dimension == self.operator.size
@@ -150,9 +162,9 @@ class Krylov:
         self._advance(rest)
 
     def ritz(self) -> Ritz:
-        """The eigenpairs of T; the residual |A y - theta y| is at most |c . s| + rounding."""
+        """The eigenpairs of T; the residual A y - theta y is (c . s) v but for rounding."""
         values, weights = torch.linalg.eigh(self._projected)
-        return Ritz(values, (self._coupling @ weights).abs() + self.rounding, weights)
+        return Ritz(values, (self._coupling @ weights).abs(), weights, self.rounding)
 
     def compress(self, ritz: Ritz, keep: list[int]) -> None:
         """Let go of all but the Ritz vectors whose indices `keep` holds, at least one of them."""
