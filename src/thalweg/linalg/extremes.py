@@ -6,7 +6,7 @@ Three statements of different strength go with a Ritz pair (theta, y), residual 
   the rounding of the products).
 * lambda_max >= theta_max and lambda_min <= theta_min: a fact, up to rounding. So a theta_min below
   zero by more than rounding proves negative curvature, along y, however large its residual;
-  theta_min + error < 0 says in addition that y is near an eigenvector of it.
+  theta_min + error < 0 proves in addition that one such eigenvalue is near theta_min.
 * No eigenvalue lies above `upper` or below `lower`: this no number of products short of n can
   prove. It holds for all but a share `FAILURE` of the random start vectors, at either end.
 
@@ -100,14 +100,19 @@ class Extremes:
 
     @property
     def negative_curvature(self) -> bool:
-        """Whether negative curvature is proved: v'Av < 0 for the unit vector smallest.vector."""
-        return is_proof(self.smallest.value, self.rounding)
+        """Whether smallest.value + smallest.error < 0: an eigenvalue below zero is proved nearby.
+
+        `sign` may know already that there is one somewhere, by a vector of negative curvature that
+        is no eigenvector.
+        """
+        return self.smallest.value + self.smallest.error < 0
 
     @property
     def sign(self) -> Sign:
         """What is known of the smallest eigenvalue.
 
-        "negative": proved, see `negative_curvature`. "positive": the operator is positive definite.
+        "negative": proved, since v'Av < 0 beyond rounding for the unit vector v of `smallest`.
+        "positive": the operator is positive definite.
         "none": no negative curvature beyond a millionth of |A|; a zero eigenvalue is possible.
         "not proven": none of these; more products may tell. All but "negative" rest on `lower`
         or on the operator's declared fact ``psd``.
@@ -116,22 +121,17 @@ class Extremes:
         return sign(self.smallest.value, self.rounding, self.lower, size, self.psd)
 
 
-def is_proof(value: float, rounding: float) -> bool:
-    """Whether a Rayleigh quotient of `value` proves negative curvature."""
-    return value + rounding < 0
-
-
 def sign(value: float, rounding: float, lower: float, size: float, psd: bool) -> Sign:
     """What is known of the smallest eigenvalue; see `Extremes.sign`.
 
     Args:
-        value: the smallest Rayleigh quotient found.
+        value: v'Av of a unit vector v.
         rounding: by which it may be wrong.
         lower: no eigenvalue is smaller.
         size: |A|.
         psd: whether the operator was declared positive semidefinite.
     """
-    if is_proof(value, rounding):
+    if value + rounding < 0:
         return "negative"
     if lower > 0:
         return "positive"
