@@ -56,7 +56,7 @@ def test_a_saddle_comes_with_a_way_out_that_was_measured():
 
 
 def test_a_plateau_is_flat_where_it_was_built_so():
-    """The slope over the radius r is 2 / r^2 of the height, the bend 6 / r^2: 0.2 and 0.7 % at 30."""
+    """At the radius r the slope is 2 / r^2 of the height, the bend 6 / r^2: 0.2 and 0.7 % at 30."""
     land = plateau()
     assert critical_point(hessian_of(land, land.start)).kind == "no critical point"
     flat = critical_point(hessian_of(land, 6 * land.start))

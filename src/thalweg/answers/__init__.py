@@ -3,6 +3,8 @@
 from thalweg.answers.critical_point import CriticalPoint, Escape, critical_point
 from thalweg.answers.learning_rate import LearningRate, Rate, learning_rate
 from thalweg.answers.methods import Method
+from thalweg.answers.noise_scale import NoiseScale, noise_scale
+from thalweg.answers.sharpness import Sharpness, sharpness
 from thalweg.answers.stepping import Stepped
 
 __all__ = [
@@ -10,8 +12,12 @@ __all__ = [
     "Escape",
     "LearningRate",
     "Method",
+    "NoiseScale",
     "Rate",
+    "Sharpness",
     "Stepped",
     "critical_point",
     "learning_rate",
+    "noise_scale",
+    "sharpness",
 ]

@@ -53,11 +53,12 @@ class Batches:
         samples: from a batch to the number of its samples, or to whatever else its mean was taken
             over; by default the length of the targets, or of the inputs where the targets have
             none.
-        total_of: from the number of samples here to that of all the data, where others hold more.
 
     Attributes:
-        total: samples in all; counting takes one pass over the data.
+        total: samples in all, which the weights refer to; counting takes one pass over the data.
+            To be raised where other processes hold more of the data.
         count: batches.
+        reduction: as given.
 
     Raises:
         TypeError: `data` can be gone through only once (a generator), or not at all; or a batch is
@@ -72,24 +73,23 @@ class Batches:
         *,
         reduction: Reduction = "mean",
         samples: Callable[[Batch], float] | None = None,
-        total_of: Callable[[float], float] = float,
     ) -> None:
         if reduction not in ("mean", "sum"):
             raise ValueError(f"reduction={reduction!r}: give 'mean' or 'sum', as the loss does.")
         one = isinstance(data, tuple) and len(data) == 2
         self._data = Replayed([data] if one else repeatable(data))
-        self._reduction = reduction
+        self.reduction = reduction
         self._samples = samples or samples_of
         counts = counted(map(batch_of, self._data), self._samples, checked=samples is None)
         if not counts:
             raise ValueError("data holds no batch; give at least one (inputs, targets).")
-        self.total, self.count = total_of(math.fsum(counts)), len(counts)
+        self.total, self.count = math.fsum(counts), len(counts)
 
     def __iter__(self) -> Iterator[Weighed]:
         """The batches in the order in which the data gives them."""
         for batch in map(batch_of, self._data):
             samples = self._samples(batch)
-            weight = samples / self.total if self._reduction == "mean" else 1.0
+            weight = samples / self.total if self.reduction == "mean" else 1.0
             yield Weighed(batch, samples, weight)
 
     def __len__(self) -> int:
