@@ -1,7 +1,23 @@
 """Algorithms on operators: free functions that return what they found and how well they know it."""
 
+from thalweg.linalg.cg import cg
+from thalweg.linalg.cr import cr
 from thalweg.linalg.extremes import Eigenpair, Extremes
 from thalweg.linalg.lanczos import lanczos
+from thalweg.linalg.lsmr import lsmr
+from thalweg.linalg.minres import minres
 from thalweg.linalg.negative_curvature import negative_curvature
+from thalweg.linalg.solution import Direction, Solution
 
-__all__ = ["Eigenpair", "Extremes", "lanczos", "negative_curvature"]
+__all__ = [
+    "Direction",
+    "Eigenpair",
+    "Extremes",
+    "Solution",
+    "cg",
+    "cr",
+    "lanczos",
+    "lsmr",
+    "minres",
+    "negative_curvature",
+]
