@@ -54,7 +54,7 @@ MUTANTS = [
             "product = product * mu_next  #",
             "the product is a step ahead",
         ),
-        ("(1 - float(product) * mu_next)", "(1 - float(product))", "one correction for both terms"),
+        ("(1 - done * mu_next)", "(1 - done)", "one correction for both terms"),
         ('(mu if convention == "paper" else b1)', "b1", "the paper's mean with a constant beta"),
     ),
     *of(

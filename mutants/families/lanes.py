@@ -65,7 +65,7 @@ MUTANTS = [
             "counts in single where PyTorch counts in double",
         ),
         (
-            "torch._foreach_copy_(self.kept[name], [value] * len(self.params))",
+            "torch._foreach_copy_(places, [value.expand_as(x) for x in places])",
             "self.kept[name][0].copy_(value)",
             "the first parameter's scalar alone is renewed",
         ),
@@ -76,11 +76,11 @@ MUTANTS = [
         ),
         ("if s and s.name not in state[p]:", "if s:", "state starts anew with every lane"),
         (
-            "g.is_contiguous()\n    return",
-            "True\n    return",
+            "return all(map(CONTIGUOUS, own))",
+            "return True",
             "a transposed gradient is read as it lies",
         ),
-        ("g.stride() == p.stride())", "g.shape == p.shape)", "another layout is read as it lies"),
+        ("list(map(STRIDE, own)) == self.strides", "True", "another layout is read as it lies"),
         (
             "if not self.pointwise and p.is_complex():",
             "if False:",
@@ -154,17 +154,26 @@ MUTANTS = [
         "optim/engine.py",
         STATE,
         ("lane.gradients = []  #", "pass  #", "cleared gradients keep their memory"),
-        ('hyper["t"] = lane.t', 'hyper["t"] = lanes[0].t', "all count as the first lane does"),
         (
             'offset += sum(p.numel() for p in group["params"]) if self.offsets else 0',
             "offset += 0",
             "places begin anew in each group",
         ),
         ('if lane.layout == "any":', "if False:", "what is no vector is seen as one"),
+    ),
+    *of(
+        "optim/forms/settings.py",
+        STATE,
         (
             "x.detach().squeeze() if isinstance(x, Tensor)",
             "x.detach() if isinstance(x, Tensor)",
             "a rate of shape (1,) gives parameters a dimension",
         ),
+        (
+            "not all(map(is_, values, self.values))",
+            "not self.values",
+            "a setting that changes is not seen",
+        ),
+        ("all(map(_is_firm, values))", "True", "a list that changes is not seen"),
     ),
 ]

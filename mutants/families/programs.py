@@ -110,7 +110,7 @@ MUTANTS = [
         ),
         ("if answers == recipe.answers:", "if True:", "another branch's recipe"),
         (
-            "answers != recipe.answers or (recipe.program, numbers, []) == expected",
+            "answers != recipe.answers or found == expected",
             "True",
             "hidden arithmetic is not noticed",
         ),
@@ -134,6 +134,11 @@ MUTANTS = [
             "return bool(self.ledger.ask(operator.truth, (self,)))",
             "return bool(float.__float__(self))",
             "whether a number is zero is not asked again",
+        ),
+        (
+            "self.ledger.sum(Tensor.item, (self,))",
+            "self.ledger.sum(float, (self.value.item(),))",
+            "the first value of held state for ever",
         ),
     ),
 ]

@@ -1,5 +1,6 @@
 """The optimizers as PyTorch's training loops meet them."""
 
+import contextlib
 import copy
 import functools
 import inspect
@@ -191,6 +192,46 @@ def test_hooks_of_every_kind_are_called(name):
     for handle in handles:
         handle.remove()
     assert calls == ["pre", "own pre", "own post", "post"]
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        torch.optim.Optimizer.register_step_pre_hook,
+        torch.optim.Optimizer.register_step_post_hook,
+        lambda optimizer, hook: register_optimizer_step_pre_hook(hook),
+        lambda optimizer, hook: register_optimizer_step_post_hook(hook),
+    ],
+    ids=["own pre", "own post", "pre", "post"],
+)
+def test_one_hook_is_enough(register):
+    calls = []
+    optimizer = OPTIMIZERS["sgd"](model().parameters())
+    optimizer.step()
+    handle = register(optimizer, lambda *given: calls.append(given[0] is optimizer))
+    optimizer.step()
+    handle.remove()
+    optimizer.step()
+    assert calls == [True]
+
+
+def test_a_profiler_sees_the_step():
+    optimizer = OPTIMIZERS["sgd"](model().parameters())
+    with torch.autograd.profiler.profile() as profile:
+        optimizer.step()
+    assert "Optimizer.step#SGD.step" in {event.name for event in profile.function_events}
+
+
+def test_whether_gradients_are_recorded_is_as_before_the_step():
+    p = nn.Parameter(torch.ones(2))
+    optimizer = OPTIMIZERS["sgd"]([p], nonfinite="raise")
+    for recording in (True, False):
+        for g in (1.0, torch.nan):
+            p.grad = torch.full((2,), g)
+            with torch.set_grad_enabled(recording):
+                with contextlib.suppress(RuntimeError):
+                    optimizer.step()
+                assert torch.is_grad_enabled() is recording
 
 
 @every_optimizer

@@ -18,19 +18,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from thalweg.optim.forms.blocks import Advance, in_blocks
 from thalweg.optim.forms.compiled import compiled
 from thalweg.optim.forms.joined import joined
 from thalweg.optim.forms.lanes import Lane, Lanes
-from thalweg.optim.forms.program import Program, record
+from thalweg.optim.forms.program import Program
 from thalweg.optim.forms.recipes import Recipes
 from thalweg.optim.forms.scalars import Bound
+from thalweg.optim.forms.settings import Reading, Settings
 from thalweg.optim.forms.whole import each, together
 from thalweg.optim.hyperparameters import nearest
 from thalweg.optim.options import Options
@@ -46,13 +45,11 @@ FORMS = ("auto", "each", "together", "blocks", "compiled")
 # cores). To rent until the rent paid equals the price costs at most twice what the best choice in
 # hindsight would. Counted in elements, not by the clock, so that equal runs change at equal steps.
 COMPILE_PAYS = 8e9
-# The types of hyperparameters that may hold tensors.
-LOOSE = (tuple, list, Tensor, torch.nn.Parameter)
 # Half-precision kernels round differently at the end of a vector, so where it ends must not change.
 CUTTABLE = (torch.float32, torch.float64)
 
 
-Pair = tuple[Lane, dict[str, Any]]  # a lane with its hyperparameters
+Pair = tuple[Lane, Reading]  # a lane with its hyperparameters
 
 
 class Engine:
@@ -82,7 +79,7 @@ class Engine:
         self.precision = Precision(options.rounding, options.widens, "pointwise" in rule.facts)
         self.groups: list[Lanes] = []
         self.recipes = Recipes(rule.formula)
-        self.names = tuple(rule.hyperparameters)
+        self.settings: list[Settings] = []
         self.scalars = any(s.scalar for s in rule.slots)
         self.offsets = any("offset" in s.asks for s in rule.slots)
         self.across: Across | None = None  # how to make numbers of parts numbers of all
@@ -108,16 +105,13 @@ class Engine:
             RuntimeError: a gradient is sparse.
         """
         self.precision.begin(groups, self.options.rounding_seed)
-        pairs = []
-        for group, lanes in zip(groups, self.lanes(groups, state), strict=True):
-            for lane in lanes:
-                hyper = {n: _scalar(x) if type(x := group[n]) in LOOSE else x for n in self.names}
-                if lane.t is not None:
-                    hyper["t"] = lane.t
-                pairs.append((lane, hyper))
+        pairs: list[Pair] = []
+        for at, lanes in enumerate(self.lanes(groups, state)):
+            hyper = self.settings[at].of(groups[at])
+            pairs += [(lane, hyper) for lane in lanes]
         summaries = self._summaries(pairs, state) if self.rule.summaries and pairs else {}
         for lane, hyper in pairs:
-            self._advance(lane, {**hyper, **summaries} if summaries else hyper)
+            self._advance(lane, Reading(hyper, **summaries) if summaries else hyper)
         for every in self.groups if self.scalars else ():
             every.seal()
 
@@ -129,6 +123,7 @@ class Engine:
                 pointwise, kind = "pointwise" in self.rule.facts, self.options.state_dtype
                 slots, counts = self.rule.slots, self.rule.counts_steps
                 self.groups.append(Lanes(slots, counts, pointwise, self.name, kind))
+                self.settings.append(Settings(tuple(self.rule.hyperparameters)))
             yield self.groups[index].at_step(group, state, offset)
             offset += sum(p.numel() for p in group["params"]) if self.offsets else 0
 
@@ -139,30 +134,27 @@ class Engine:
         columns = {"p": [p.detach() for p in params], "g": [p.grad for p in params]}
         for s in self.rule.slots:
             columns[s.argument] = [state[p].get(s.name) for p in params]
+        hyper = pairs[0][0].at_its_age(pairs[0][1])
         if self.across:
-            return self.across.summaries(self.rule, params, pairs[0][1], columns)
-        known = {**pairs[0][1], **columns}
+            return self.across.summaries(self.rule, params, hyper, columns)
+        known = {**hyper, **columns}
         return {name: over.of(known) for name, over in self.rule.summaries.items()}
 
-    def _advance(self, lane: Lane, hyper: dict[str, Any]) -> None:
-        bound = Bound(self.rule.formula, lane.scalars) if lane.scalars else None
-        formula = bound or self.rule.formula
-        script = partial(record, bound) if bound else self.recipes.at
+    def _advance(self, lane: Lane, hyper: Reading) -> None:
+        new: Mapping[int, Any]
         wide = self.precision.concerns(lane)
         form = "each" if wide else self._choose(lane)
-        if wide:
-            each(self.precision.of(formula), lane, hyper)
-        elif form == "each":
-            each(formula, lane, hyper)
-        elif form == "together":
-            together(formula, lane, hyper)
-        elif form == "blocks":
-            joined(script, lane, hyper, in_blocks)
-        elif self.form == "compiled":
-            joined(script, lane, hyper, compiled)
+        if form in ("each", "together"):
+            bound = Bound(self.rule.formula, lane.scalars)
+            formula = bound if lane.scalars else self.rule.formula
+            run = together if form == "together" else each
+            run(self.precision.of(formula) if wide else formula, lane, lane.at_its_age(hyper))
+            new = bound.results
+        elif form == "blocks" or self.form == "compiled":
+            new = joined(self.recipes, lane, hyper, in_blocks if form == "blocks" else compiled)
         else:
-            joined(script, lane, hyper, self._compiled_if_possible)
-        for index, value in bound.results.items() if bound else ():
+            new = joined(self.recipes, lane, hyper, self._compiled_if_possible)
+        for index, value in new.items():
             lane.put(index, self.rule.slots[index].name, value)
         lane.gradients = []  # so that clearing p.grad frees its memory
 
@@ -205,10 +197,3 @@ class Engine:
                 )
 
         return advance
-
-
-def _scalar(x: Any) -> Any:
-    """A hyperparameter as a formula wants it: a 1-element tensor without dimensions."""
-    if isinstance(x, (tuple, list)):
-        return tuple(map(_scalar, x))
-    return x.detach().squeeze() if isinstance(x, Tensor) else x

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from thalweg.optim.engine import Engine
+from thalweg.optim.forms.hooked import hooked
 from thalweg.optim.forms.recorded import Recorded, refuse
 from thalweg.optim.forms.standins import StandIns, may_be_needed
 from thalweg.optim.hyperparameters import check, nearest
@@ -44,6 +45,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     order: ClassVar[tuple[str, ...]]  # hyperparameters that may be given by position
     standard: ClassVar[Mapping[str, Any]]  # every group's keys with their defaults
     fixed: ClassVar[Mapping[str, Any]]  # keys that are what this class is
+    profile_hook_step = staticmethod(hooked)  # with which PyTorch wraps `step`
 
     def __init__(self, params: Params, *args: Any, form: str = "auto", **options: Any) -> None:
         name = type(self).__name__
@@ -107,10 +109,14 @@ class RuleOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with torch.no_grad():
+        recording = torch.is_grad_enabled()
+        torch._C._set_grad_enabled(False)  # as torch.no_grad() does, in a fifth of its time
+        try:
             if self.guard.admits(self.param_groups):
                 stepper = self.stepper or self._choose_stepper()
                 stepper.step(self.param_groups, self.state)
+        finally:
+            torch._C._set_grad_enabled(recording)
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

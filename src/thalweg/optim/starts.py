@@ -1,4 +1,4 @@
-"""How state starts, where it does not start at zero."""
+"""How state starts, where it does not start at zero; and how state that is a number is read."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ def scalar(value: Any) -> Tensor:
     """A 0-d tensor on the CPU, of the type in which PyTorch keeps the scalars of its optimizers."""
     double = torch.get_default_dtype() == torch.float64
     return torch.tensor(float(value), dtype=torch.float64 if double else torch.float32)
+
+
+def number(x: Any) -> Any:
+    """State that is one number as a float; `float(x)` is as right, but takes longer at each step.
+
+    It is then known only for one step what became of it, and the formula is run anew at the next.
+    """
+    return x if isinstance(x, float) else x.item() if hasattr(x, "item") else float(x)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from operator import attrgetter, is_, methodcaller
+from operator import attrgetter, is_
 from typing import Any
 
 import torch
@@ -22,7 +22,8 @@ from thalweg.optim.rule import Slot
 
 Column = list[Tensor] | None
 VERSION = attrgetter("_version")
-ADDRESS = methodcaller("data_ptr")
+ADDRESS, CONTIGUOUS, STRIDE = Tensor.data_ptr, Tensor.is_contiguous, Tensor.stride
+TYPE, LAYOUT = attrgetter("dtype"), attrgetter("layout")
 STRIDED = torch.strided
 
 
@@ -50,10 +51,10 @@ class Lane:
         """The lane with what follows from its columns, once these are complete."""
         self.watched = [*self.params, *chain.from_iterable(self.kept.values())]
         self.pointers = list(map(ADDRESS, self.watched))
-        # Steps that were started together are one tensor: counted, and watched, at once.
-        self.steps = as_one(self.kept["step"]) if self.t is not None else None
-        every = [x for name in self.counted for x in self.kept[name]]
-        self.tracked = every if self.steps is None else [*every[: -len(self.params)], self.steps]
+        # Numbers that were started together are one tensor: written to, and watched, at once.
+        scalars = {name: xs for name, xs in self.kept.items() if name in self.counted}
+        self.places = {name: _as_few(xs) for name, xs in scalars.items()}
+        self.tracked = [x for xs in scalars.values() for x in _versioned(xs)]
         self.seal()
         self.ready = not any(
             source is None and target is not None
@@ -61,6 +62,8 @@ class Lane:
         )
         self.vectors = list(vectors(self.sources, self.targets)) if self.layout != "any" else []
         self.elements = sum(p.numel() for p in self.params)
+        self.complex = any(p.is_complex() for p in self.params)
+        self.strides = list(map(STRIDE, self.params))
         self.small = all(p.numel() < JOIN for p in self.params)
         self.present = [column is not None for column in self.inputs]
         return self
@@ -85,30 +88,43 @@ class Lane:
         return (
             self.ready  # otherwise a slot has been filled for the first time
             and list(map(ADDRESS, self.watched)) == self.pointers
-            and all(map(is_, own, map(state.get, self.params)))
+            and (not own or all(map(is_, own, map(state.get, self.params))))
             and all(all(map(is_, xs, [o.get(k) for o in own])) for k, xs in self.kept.items())
             and list(map(VERSION, self.tracked)) == self.versions
-            and all(
-                _fits(self.layout, p, gradients[i])
-                for p, i in zip(self.params, self.at, strict=True)
-            )
+            and self._fits([gradients[index] for index in self.at])
         )
+
+    def _fits(self, own: list[Any]) -> bool:
+        """Whether the lane's gradients lie as its parameters do."""
+        if list(map(LAYOUT, own)).count(STRIDED) < len(own):
+            return False
+        if self.layout == "any":
+            return True
+        if list(map(TYPE, own)).count(self.params[0].dtype) < len(own):
+            return False
+        if self.layout == "contiguous":
+            return all(map(CONTIGUOUS, own))
+        return list(map(STRIDE, own)) == self.strides
 
     def renew(self, gradients: Sequence[Any]) -> None:
         """Take this step's gradients, of all parameters of the group, and count the step."""
-        self.gradients = [real(gradients[index]) for index in self.at]
+        own = [gradients[index] for index in self.at]
+        self.gradients = list(map(real, own)) if self.complex or self.layout == "any" else own
         if self.t is not None:
-            if self.steps is None:
-                torch._foreach_add_(self.kept["step"], 1)
-            else:
-                self.steps.add_(1)
+            steps = self.places["step"]
+            steps[0].add_(1) if len(steps) == 1 else torch._foreach_add_(steps, 1)
             self.t = float(self.kept["step"][0])
 
     def put(self, index: int, name: str, value: Any) -> None:
         """Give every parameter of the lane a new value of a scalar."""
         value = torch.as_tensor(value, dtype=self.kept[name][0].dtype)
-        torch._foreach_copy_(self.kept[name], [value] * len(self.params))
+        places = self.places[name]
+        torch._foreach_copy_(places, [value.expand_as(x) for x in places])
         self.scalars[index] = self.kept[name][0].clone()
+
+    def at_its_age(self, hyper: dict[str, Any]) -> dict[str, Any]:
+        """All that a formula takes besides tensors: hyperparameters, and `t` if it is counted."""
+        return hyper if self.t is None else {**hyper, "t": self.t}
 
 
 class Lanes:
@@ -283,6 +299,18 @@ def _append(
                 column.append(x)
 
 
+def _as_few(scalars: list[Tensor]) -> list[Tensor]:
+    """Scalars of the parameters, as one tensor if they stand side by side."""
+    whole = as_one(scalars) if all(x.dim() == 0 for x in scalars) else None
+    return scalars if whole is None else [whole]
+
+
+def _versioned(scalars: list[Tensor]) -> list[Tensor]:
+    """Those whose versions tell of all: views of one tensor count what is written together."""
+    base = scalars[0]._base
+    return scalars[:1] if base is not None and all(x._base is base for x in scalars) else scalars
+
+
 def _hashable(x: Any) -> Any:
     return tuple(map(str, x)) if isinstance(x, list) else x  # as words, because NaN is not NaN
 
@@ -302,11 +330,3 @@ def _layout(tensors: list[Tensor]) -> str:
         return "contiguous"
     same = plain and all(x.stride() == first.stride() for x in tensors)
     return "dense" if same and first.permute(order(first)).is_contiguous() else "any"
-
-
-def _fits(layout: str, p: Tensor, g: Any) -> bool:
-    if g.layout is not STRIDED:
-        return False
-    if layout == "contiguous":
-        return g.dtype is p.dtype and g.is_contiguous()
-    return layout == "any" or (g.dtype is p.dtype and g.stride() == p.stride())

@@ -3,7 +3,8 @@
 A `Number` is a float that remembers how it came about. A formula that is run on numbers leaves on
 their `Ledger` each sum that led to a result, and each question that it asked of them (`if momentum`
 or `rho > 5`) with the answer. Played again with other hyperparameters, the ledger gives the new
-results at a tenth of the cost of running the formula, as long as every answer is the same.
+results at a tenth of the cost of running the formula, as long as every answer is the same. A `Held`
+does the same for state that is one number, which is a tensor and rounds as tensors do.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import fx
+from torch import Tensor, fx
+
+from thalweg.optim.forms.batch import Operand
 
 
 class Ledger:
@@ -25,11 +28,20 @@ class Ledger:
 
     def entry(self, value: float) -> Number:
         """A hyperparameter; all of them come before the first sum."""
-        return Number(value, self, self.graph.placeholder(f"x{len(self.graph.nodes)}"))
+        return Number(value, self, self.placeholder())
 
-    def sum(self, func: Callable[..., Any], args: tuple[Any, ...]) -> fx.Node:
+    def held(self, value: Tensor) -> Held:
+        """State that is one number; it comes after the hyperparameters, before the first sum."""
+        return Held(value, self, self.placeholder())
+
+    def placeholder(self) -> fx.Node:
+        """One more argument of the function to be."""
+        return self.graph.placeholder(f"x{len(self.graph.nodes)}")
+
+    def sum(self, func: Callable[..., Any], args: tuple[Any, ...], **named: Any) -> fx.Node:
         """Write a sum down."""
-        return self.graph.call_function(func, tuple(map(node, args)))
+        named = {name: node(x) for name, x in named.items()}
+        return self.graph.call_function(func, tuple(map(node, args)), named)
 
     def ask(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Answer a question, and write both down."""
@@ -38,9 +50,9 @@ class Ledger:
         self.answers.append(answer)
         return answer
 
-    def close(self, results: Sequence[Any]) -> Callable[..., Any]:
-        """The function from the hyperparameters to the answers and the results, as two lists."""
-        self.graph.output((self.questions, [node(x) for x in results]))
+    def close(self, *results: Sequence[Any]) -> Callable[..., Any]:
+        """The function from the entries to the answers and each sequence of results, as lists."""
+        self.graph.output((self.questions, *([node(x) for x in xs] for xs in results)))
         forward: Callable[..., Any] = fx.GraphModule({}, self.graph).forward
         return forward
 
@@ -77,14 +89,45 @@ class Number(float):
     __hash__ = float.__hash__
 
 
+class Held(Operand):
+    """A tensor of one number that a ledger knows. Its arithmetic is a tensor's."""
+
+    def __init__(self, value: Tensor, ledger: Ledger, node: fx.Node) -> None:
+        self.value, self.ledger, self.node = value, ledger, node
+
+    @classmethod
+    def run(cls, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Compute, and write it down; what other operands are in is theirs to do."""
+        every = (*args, *kwargs.values())
+        if any(isinstance(x, Operand) and not isinstance(x, Held) for x in every):
+            return NotImplemented
+        value = func(*map(plain, args), **{name: plain(x) for name, x in kwargs.items()})
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{func} of state that is one number gives {type(value).__name__}")
+        ledger = next(x.ledger for x in every if isinstance(x, Held))
+        return Held(value, ledger, ledger.sum(func, args, **kwargs))
+
+    def item(self) -> Number:
+        """The value as a number."""
+        return Number(self.value.item(), self.ledger, self.ledger.sum(Tensor.item, (self,)))
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+
 def plain(x: Any) -> Any:
-    """A number as a float that no ledger knows."""
+    """A number as a float, and held state as a tensor, that no ledger knows."""
+    if isinstance(x, Held):
+        return x.value
     return float.__float__(x) if isinstance(x, Number) else x
 
 
 def node(x: Any) -> Any:
     """What stands for a number in its ledger."""
-    return x.node if isinstance(x, Number) else x
+    return x.node if isinstance(x, (Number, Held)) else x
 
 
 def _written(func: Callable[..., Any], reflected: bool = False) -> Callable[..., Any]:

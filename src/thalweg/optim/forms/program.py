@@ -89,6 +89,8 @@ class Tape:
         if isinstance(x, Tensor):
             self.scalars.append(x)
             return Pointer("scalars", len(self.scalars) - 1)
+        if isinstance(x, Operand) and not isinstance(x, Symbol):
+            raise TypeError(f"a program cannot refer to a {type(x).__name__}")
         return self.value(x)
 
 

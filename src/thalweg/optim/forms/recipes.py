@@ -15,6 +15,8 @@ from torch import Tensor
 
 from thalweg.optim.forms.numbers import Ledger
 from thalweg.optim.forms.program import Program, record
+from thalweg.optim.forms.scalars import Bound
+from thalweg.optim.forms.settings import Reading, split
 
 # A formula that branches in more ways than this is run anew at every step.
 BRANCHES = 8
@@ -22,15 +24,24 @@ BRANCHES = 8
 NUDGES = (1 + 2.0**-10, 2.0, 3.0)
 
 
-Answer = tuple[Program, list[float], list[Tensor]]
+NO_SCALARS: Mapping[int, Tensor] = {}
+
+
+class Answer(NamedTuple):
+    """What a step needs to know of its formula."""
+
+    program: Program
+    numbers: Sequence[float]  # that occur in it
+    tensors: Sequence[Tensor]  # of one number, that occur in it
+    results: Mapping[int, Any]  # scalar state after the step, by slot
 
 
 class Recipe(NamedTuple):
-    """A program, and the function from hyperparameters to answers and numbers."""
+    """A program, and the function from floats and scalar state to answers, numbers and results."""
 
     program: Program
     answers: list[Any]
-    calculate: Callable[..., tuple[list[Any], list[float]]]
+    calculate: Callable[..., tuple[list[Any], list[float], list[Any]]]
 
 
 class Recipes:
@@ -46,72 +57,102 @@ class Recipes:
         self.asked: Any = None  # at the last step
         self.answered: Answer
 
-    def at(self, present: Sequence[bool], hyper: Mapping[str, Any]) -> Answer:
-        """What `record` gives, by a recipe where there is one."""
-        values, others = _split(hyper)
-        if values is None:
-            return record(self.formula, present, hyper)
+    def at(
+        self,
+        present: Sequence[bool],
+        hyper: Reading,
+        t: float | None = None,
+        scalars: Mapping[int, Tensor] = NO_SCALARS,
+    ) -> Answer:
+        """The program, by a recipe where there is one.
+
+        Args:
+            present: for p, g and each slot, whether there is a tensor; the others are None.
+            hyper: the hyperparameters.
+            t: the count of steps, if the formula asks for it.
+            scalars: what stands in scalar slots, by slot.
+        """
+        floats, others = hyper.split
+        if floats is None:
+            return self._run(present, hyper, t, scalars)
+        values = floats if t is None else [*floats, t]
+        if scalars:
+            return self._answer(present, hyper, t, scalars, values, others)
         if (values, others, present) != self.asked:
-            self.answered = self._answer(present, hyper, values, others)
+            self.answered = self._answer(present, hyper, t, scalars, values, others)
             self.asked = (values, others, present)
         return self.answered
+
+    def _run(self, present: Any, hyper: Any, t: Any, scalars: Mapping[int, Any]) -> Answer:
+        """Run the formula on symbols."""
+        bound = Bound(self.formula, scalars)
+        known = hyper if t is None else {**hyper, "t": t}
+        program, numbers, tensors = record(bound, present, known)
+        return Answer(program, numbers, tensors, bound.results)
 
     def _answer(
         self,
         present: Sequence[bool],
-        hyper: Mapping[str, Any],
+        hyper: Reading,
+        t: float | None,
+        scalars: Mapping[int, Tensor],
         values: list[float],
         others: list[Any],
     ) -> Answer:
         key = (*present, *others)
         recipes = self.known.setdefault(key, [])
         if recipes is None:
-            return record(self.formula, present, hyper)
+            return self._run(present, hyper, t, scalars)
         for recipe in recipes:
-            answers, numbers = recipe.calculate(*values)
+            answers, numbers, results = recipe.calculate(*values, *scalars.values())
             if answers == recipe.answers:
-                return recipe.program, numbers, []
-        learnt = self._learn(present, hyper)
+                return Answer(recipe.program, numbers, [], dict(zip(scalars, results, strict=True)))
+        everything = hyper if t is None else {**hyper, "t": t}
+        learnt = self._learn(present, everything, scalars)
         if learnt is None or len(recipes) == BRANCHES:
             self.known[key] = None
-            return record(self.formula, present, hyper)
-        recipes.append(learnt)
-        return learnt.program, learnt.calculate(*values)[1], []
+        else:
+            recipes.append(learnt)
+        return self._run(present, hyper, t, scalars)
 
-    def _learn(self, present: Sequence[bool], hyper: Mapping[str, Any]) -> Recipe | None:
+    def _learn(
+        self, present: Sequence[bool], hyper: Mapping[str, Any], scalars: Mapping[int, Tensor]
+    ) -> Recipe | None:
         """A recipe for these branches; None if the formula hides some of its arithmetic."""
+        if any(x.dim() for x in scalars.values()):
+            return None
         ledger = Ledger()
-        program, numbers, scalars = record(self.formula, present, _floats(hyper, ledger.entry))
-        recipe = Recipe(program, ledger.answers, ledger.close(numbers))
-        values, _ = _split(hyper)
-        for at in range(len(values or ())):
-            if not all(self._agrees(recipe, present, _nudged(hyper, at, by)) for by in NUDGES):
-                return None
-        return None if scalars else recipe
+        entries = _floats(hyper, ledger.entry)
+        held = {index: ledger.held(x) for index, x in scalars.items()}
+        try:
+            program, numbers, tensors, results = self._run(present, entries, None, held)
+        except (AttributeError, RuntimeError, TypeError):  # it does more than sums with its state
+            return None
+        recipe = Recipe(program, ledger.answers, ledger.close(numbers, list(results.values())))
+        floats, _ = split(hyper)
+        changes = [(at, by) for at in range(len(floats or ()) + len(scalars)) for by in NUDGES]
+        if not all(self._agrees(recipe, present, *_nudged(hyper, scalars, *c)) for c in changes):
+            return None
+        return None if tensors else recipe
 
-    def _agrees(self, recipe: Recipe, present: Sequence[bool], hyper: Mapping[str, Any]) -> bool:
+    def _agrees(
+        self,
+        recipe: Recipe,
+        present: Sequence[bool],
+        hyper: Mapping[str, Any],
+        scalars: Mapping[int, Tensor],
+    ) -> bool:
         """Whether a recipe is right for these hyperparameters, or says that it is not for them."""
         try:
-            expected = record(self.formula, present, hyper)
-            answers, numbers = recipe.calculate(*(_split(hyper)[0] or ()))
+            expected = self._run(present, hyper, None, scalars)
+            values = split(hyper)[0] or ()
+            answers, numbers, results = recipe.calculate(*values, *scalars.values())
         except (ArithmeticError, TypeError, ValueError):  # these are no hyperparameters
             return True
         if any(isinstance(x, complex) for x in numbers):  # nor are these: a root of 1 - b2 < 0
             return True
-        return answers != recipe.answers or (recipe.program, numbers, []) == expected
-
-
-def _split(hyper: Mapping[str, Any]) -> tuple[list[float] | None, list[Any]]:
-    """The floats among the hyperparameters and the others; no floats if there is a tensor."""
-    values: list[float] = []
-    others: list[Any] = []
-    for x in hyper.values():
-        if type(x) is tuple:
-            for y in x:
-                (values if type(y) is float else others).append(y)
-        else:
-            (values if type(x) is float else others).append(x)
-    return (None if any(isinstance(x, Tensor) for x in others) else values), others
+        found = Answer(recipe.program, numbers, [], dict(zip(scalars, results, strict=True)))
+        return answers != recipe.answers or found == expected
 
 
 def _floats(hyper: Mapping[str, Any], change: Callable[[float], float]) -> dict[str, Any]:
@@ -125,7 +166,13 @@ def _floats(hyper: Mapping[str, Any], change: Callable[[float], float]) -> dict[
     return {name: changed(x) for name, x in hyper.items()}
 
 
-def _nudged(hyper: Mapping[str, Any], at: int, by: float) -> dict[str, Any]:
-    """The hyperparameters with the float at one place changed a little, zero included."""
+def _nudged(
+    hyper: Mapping[str, Any], scalars: Mapping[int, Tensor], at: int, by: float
+) -> tuple[dict[str, Any], dict[int, Tensor]]:
+    """Everything, with what stands at one place changed a little, zero included."""
     places = count()
-    return _floats(hyper, lambda x: (x or 1.0) * by if next(places) == at else x)
+    floats = _floats(hyper, lambda x: (x or 1.0) * by if next(places) == at else x)
+    kept = {
+        index: (x if x else x + 1) * by if next(places) == at else x for index, x in scalars.items()
+    }
+    return floats, kept

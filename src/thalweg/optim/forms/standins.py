@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor
 
 from thalweg.optim.forms.rows import Dense, Rows, is_sparse
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from thalweg.optim.engine import Engine
 
 Own = dict[str, Any]
+
+STRIDED = torch.strided
+PLAIN = frozenset({Tensor, torch.nn.Parameter})  # the types of most parameters; none is sharded
 
 
 class StandIn(Protocol):
@@ -73,7 +77,10 @@ class StandIns:
             one.give_back(state[p] if one.own else {})
 
     def _needed(self, groups: Sequence[Group]) -> bool:
-        return any(is_sharded(p) or is_sparse(p.grad) for group in groups for p in group["params"])
+        params = [p for group in groups for p in group["params"]]
+        if not PLAIN.issuperset(map(type, params)) and any(map(is_sharded, params)):
+            return True
+        return any([g.layout is not STRIDED for p in params if (g := p.grad) is not None])
 
     def _for(self, p: Any, group: Group, state: Any) -> StandIn | None:
         """What is to stand in for a parameter; None where it can stand for itself."""

@@ -33,7 +33,7 @@ from torch import add
 
 from thalweg.optim.hyperparameters import GLOSSARY, define
 from thalweg.optim.rule import rule, slot
-from thalweg.optim.starts import scalar
+from thalweg.optim.starts import number, scalar
 
 define("lambd", "how strongly parameters decay and how fast the rate falls", ">= 0",
        lambda x: bool(x >= 0))  # fmt: skip
@@ -51,7 +51,7 @@ def asgd(  # type: ignore[no-untyped-def]
     at_once = convention == "polyak"
     if at_once:
         eta, mu = _rates(t - 1, t, lr, lambd, alpha, t0)
-    rate, share = float(eta), float(mu)
+    rate, share = number(eta), number(mu)
     p = add(p * (1 - lambd * rate), g, alpha=-rate)  # p - eta (g + lambd p)
     ax = p if share == 1 else ax + (p - ax) * share
     if not at_once:

@@ -30,7 +30,7 @@ from torch import addcdiv, addcmul, lerp, sqrt
 
 from thalweg.optim.hyperparameters import GLOSSARY, define
 from thalweg.optim.rule import rule, slot
-from thalweg.optim.starts import scalar
+from thalweg.optim.starts import number, scalar
 
 define(
     "momentum_decay",
@@ -55,8 +55,9 @@ def nadam(  # type: ignore[no-untyped-def]
     v = addcmul(b2 * v, g, g, value=1 - b2)  # b2 v + (1 - b2) g^2
     v_hat = v / ((1 - b2**t) / b2 if convention == "paper" else 1 - b2**t)
     root = sqrt(v_hat) + eps
-    p = addcdiv(p, g, root, value=-lr * (1 - mu) / (1 - float(product)))
-    p = addcdiv(p, m, root, value=-lr * mu_next / (1 - float(product) * mu_next))
+    done = number(product)
+    p = addcdiv(p, g, root, value=-lr * (1 - mu) / (1 - done))
+    p = addcdiv(p, m, root, value=-lr * mu_next / (1 - done * mu_next))
     return p, product, m, v
 
 
