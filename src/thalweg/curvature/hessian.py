@@ -30,6 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.curvature.batches import Batch
 from thalweg.curvature.differentiation import explained, twice_differentiable
+from thalweg.curvature.distributed import Group
 from thalweg.curvature.layout import Layout
 from thalweg.curvature.memory import graph_bytes
 from thalweg.curvature.model_loss import LossOfParameters
@@ -90,6 +91,7 @@ class Hessian(ParameterOperator):
         samples: Callable[[Batch], float] | None = None,
         memory: float | None = None,
         check: bool = True,
+        group: Group | None = None,
     ) -> ParameterOperator:
         """The Hessian of the loss of all `data`, in the model's parameters.
 
@@ -107,6 +109,8 @@ class Hessian(ParameterOperator):
             memory: bytes that may be kept for products; None for a quarter of what is free.
             check: see that the loss repeats itself and that the matrix is symmetric; costs a
                 forward pass and two products on the first batch.
+            group: the processes whose data counts; by default those that train the model together
+                (DDP, FSDP2), each with its own share in `data`.
 
         `Problem` says more on each.
 
@@ -123,6 +127,7 @@ class Hessian(ParameterOperator):
             samples=samples,
             memory=memory,
             check=check,
+            group=group,
         )
         return problem.operator(lambda term: cls(term.loss, term.params), of_penalty=cls)
 

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from thalweg.curvature.distributed import without_sharding
 from thalweg.curvature.random_state import RandomState
+from thalweg.curvature.snapshot import whole
 
 LossOfParameters = Callable[[dict[str, Tensor]], Tensor]
 OutputOfParameters = Callable[[dict[str, Tensor]], Any]
@@ -73,7 +75,7 @@ class FrozenModel:
     def __init__(self, model: nn.Module, constants: Mapping[str, Tensor] | None = None) -> None:
         self._model = model
         self._constants = dict(constants or {})
-        self._buffers = {name: b.detach().clone() for name, b in model.named_buffers()}
+        self._buffers = {name: whole(b).detach().clone() for name, b in model.named_buffers()}
         self._modes = [(module, module.training) for module in model.modules()]
         self._random = RandomState.now(accelerators(model), generators(model).values())
 
@@ -84,7 +86,7 @@ class FrozenModel:
         Args:
             stream: of random draws; see `RandomState.resumed`.
         """
-        with self._random.resumed(stream), modes(self._modes):
+        with self._random.resumed(stream), modes(self._modes), without_sharding(self._model):
             buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
             state = {**self._constants, **buffers}
             yield lambda params, inputs: called(self._model, {**state, **params}, inputs)

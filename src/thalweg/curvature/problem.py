@@ -25,10 +25,19 @@ from thalweg.curvature import memory as memory_of
 from thalweg.curvature.average import Average, Part
 from thalweg.curvature.batches import Batch, Batches, samples_of
 from thalweg.curvature.checks import check_repeats, check_symmetric
+from thalweg.curvature.distributed import (
+    AcrossRanks,
+    Group,
+    group_of,
+    plain,
+    rank_in,
+    together,
+    total,
+)
 from thalweg.curvature.model_loss import FrozenModel, LossOfParameters, trainable_parameters
 from thalweg.curvature.operator import ParameterOperator
 from thalweg.curvature.reduction import Reduction, counter_of, reduction_of
-from thalweg.curvature.snapshot import Snapshot
+from thalweg.curvature.snapshot import Snapshot, whole
 
 Loss = Callable[[Any, Any], Tensor]
 Selection = Iterable[str] | Callable[[str], bool] | Mapping[str, Tensor] | None
@@ -92,6 +101,8 @@ class Problem:
         memory: bytes that may be kept for products; None for a quarter of what is free.
         check: evaluate the first batch's loss twice and take two products, to see that the loss
             repeats itself and the matrix is symmetric.
+        group: the processes whose data counts, each with its own share in `data`; by default those
+            that train the model together (DDP, FSDP2).
 
     Raises:
         TypeError, ValueError: an argument is not of the kinds above, or no parameter varies.
@@ -109,13 +120,19 @@ class Problem:
         samples: Callable[[Batch], float] | None = None,
         memory: float | None = None,
         check: bool = True,
+        group: Group | None = None,
     ) -> None:
-        self.params = Snapshot.of(selected(model, params))
-        self.batches = Batches(
-            data,
-            reduction=reduction or reduction_of(loss),
-            samples=samples or counter(loss),
-        )
+        self._group = group_of(model) if group is None else group
+        model = plain(model)
+        with together(self._group):
+            self.batches = Batches(
+                data,
+                reduction=reduction or reduction_of(loss),
+                samples=samples or counter(loss),
+            )
+            chosen = selected(model, params)
+        self.batches.total = total(self.batches.total, self._group)
+        self.params = Snapshot.of(chosen)
         self._model, self._loss, self._penalty = model, loss, penalty
         self._memory, self._check = memory, check
         self._constants = constants(model, self.params)
@@ -130,7 +147,9 @@ class Problem:
 
     def terms(self) -> Iterator[tuple[float, Term]]:
         """The batches' weights and losses, the data gone through once."""
-        for stream, (batch, samples, weight) in enumerate(self.batches):
+        rank, ranks = rank_in(self._group)
+        for number, (batch, samples, weight) in enumerate(self.batches):
+            stream = number * ranks + rank
             yield weight, Term(self.params, batch, samples, self._frozen, self._loss, stream)
 
     def penalty(self, params: Mapping[str, Tensor]) -> Tensor:
@@ -149,6 +168,12 @@ class Problem:
         Raises:
             ValueError: a check failed; see the argument of that name.
         """
+        with together(self._group):
+            local = self._local(make, of_penalty)
+        return local if self._group is None else AcrossRanks(local, self._group)
+
+    def _local(self, make: Make, of_penalty: MakeOfPenalty) -> ParameterOperator:
+        """The operator of this process's share of the sum."""
         if self._penalty is None and self._memory is None and len(self.batches) == 1:
             weight, term = next(self.terms())
             if weight == 1:
@@ -158,7 +183,8 @@ class Problem:
     def _parts(self, make: Make, of_penalty: MakeOfPenalty) -> Iterator[Part]:
         for weight, term in self.terms():
             yield Part(weight, partial(self._checked, make, term))
-        if self._penalty is not None:
+        rank, _ = rank_in(self._group)
+        if self._penalty is not None and rank == 0:
             yield Part(1.0, partial(of_penalty, self.penalty, self.params))
 
     def _checked(self, make: Make, term: Term) -> ParameterOperator:
@@ -212,7 +238,7 @@ def check_names(chosen: Mapping[str, Any], own: Mapping[str, str]) -> None:
 def constants(model: nn.Module, variables: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters that do not vary; copies of those that training may change."""
     return {
-        name: p.detach().clone() if p.requires_grad else p
+        name: whole(p).detach().clone() if p.requires_grad else whole(p)
         for name, p in model.named_parameters()
         if name not in variables
     }

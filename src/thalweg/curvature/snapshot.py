@@ -17,8 +17,14 @@ class Snapshot(dict[str, Tensor]):
         """A snapshot of `params`; of a snapshot, itself."""
         if isinstance(params, Snapshot):
             return params
-        return cls({name: p.detach().clone() for name, p in params.items()})
+        return cls({name: whole(p).detach().clone() for name, p in params.items()})
 
     def variables(self) -> dict[str, Tensor]:
         """The same numbers, in the same memory, each as the beginning of a graph of its own."""
         return {name: p.detach().requires_grad_() for name, p in self.items()}
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The tensor; gathered from all ranks if it is sharded over them (a DTensor)."""
+    gather = getattr(tensor, "full_tensor", None)
+    return tensor if gather is None else gather()
