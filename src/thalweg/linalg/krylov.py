@@ -85,6 +85,7 @@ class Krylov:
         closures: the dimensions at which the space was invariant under A.
         compressions: how often vectors were let go.
         held: the most vectors that the basis held at a time.
+        coupling: c, float64, shape (m,).
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Krylov:
         self._basis = Basis(operator.size, dtype=dtype, device=operator.device, capacity=capacity)
         self._generator = torch.Generator().manual_seed(seed)
         self._projected = torch.zeros((0, 0), dtype=torch.float64)  # T
-        self._coupling = torch.zeros(0, dtype=torch.float64)  # c
+        self.coupling = torch.zeros(0, dtype=torch.float64)  # c
         self._zeros = torch.zeros(0, dtype=torch.float64)  # of p, less the present Ritz values
         self._betas: list[float] = []  # up to the first closure
         self._closed = False
@@ -164,7 +165,7 @@ class Krylov:
     def ritz(self) -> Ritz:
         """The eigenpairs of T; the residual A y - theta y is (c . s) v but for rounding."""
         values, weights = torch.linalg.eigh(self._projected)
-        return Ritz(values, (self._coupling @ weights).abs(), weights, self.rounding)
+        return Ritz(values, (self.coupling @ weights).abs(), weights, self.rounding)
 
     def compress(self, ritz: Ritz, keep: list[int]) -> None:
         """Let go of all but the Ritz vectors whose indices `keep` holds, at least one of them."""
@@ -174,7 +175,7 @@ class Krylov:
         weights = ritz.weights[:, kept]
         self._basis.rotate(weights)
         self._projected = torch.diag(ritz.values[kept])
-        self._coupling = self._coupling @ weights
+        self.coupling = self.coupling @ weights
         self._left_out += len(keep) * self._units(1) ** 2  # the rotation's own rounding
         self.compressions += 1
         if not self.closures:
@@ -197,9 +198,9 @@ class Krylov:
 
     def _record(self, coefficients: Tensor) -> None:
         """Border T with alpha and the coupling; count what symmetry says should not be there."""
-        self._left_out += 2 * float((coefficients[:-1] - self._coupling).square().sum())
-        column = torch.cat([self._coupling, coefficients[-1:]])
-        above = torch.cat([self._projected, self._coupling[None]])
+        self._left_out += 2 * float((coefficients[:-1] - self.coupling).square().sum())
+        column = torch.cat([self.coupling, coefficients[-1:]])
+        above = torch.cat([self._projected, self.coupling[None]])
         self._projected = torch.cat([above, column[:, None]], 1)
 
     def _advance(self, rest: Tensor) -> None:
@@ -211,8 +212,8 @@ class Krylov:
         if self._closed:
             self._close(beta)
             beta = 0.0
-        self._coupling = torch.zeros(self.dimension, dtype=torch.float64)
-        self._coupling[-1] = beta
+        self.coupling = torch.zeros(self.dimension, dtype=torch.float64)
+        self.coupling[-1] = beta
         if not self.complete:
             self._next = rest / beta if beta else self._fresh()
 
