@@ -96,6 +96,7 @@ class Average(ParameterOperator):
         if len(self._kept) == self.count:
             yield from self._kept
             return
+        number = -1
         for number, part in enumerate(self._parts()):
             if number < len(self._kept):
                 yield self._kept[number]
@@ -103,6 +104,10 @@ class Average(ParameterOperator):
             with part.make() as operator:
                 check_repeated(self.name, number, self._losses, operator)
                 yield part.weight, operator
+        if number + 1 < self.count:
+            raise ValueError(
+                f"{self.name} @ v: the data has {number + 1} of its {self.count} batches."
+            )
 
     def _product(self, vector: Tensor) -> Tensor:
         return self._products(vector)

@@ -48,7 +48,8 @@ class Batches:
         data: one batch as a tuple (inputs, targets); or something that gives batches each time
             that it is iterated, such as a `DataLoader` or a list: pairs (inputs, targets), or
             mappings, which the model takes as keyword arguments and the loss takes as targets.
-            Within a batch, inputs may be a tuple (positional arguments) or a mapping (keywords).
+            Within a batch, inputs may be a tuple or list (positional arguments) or a mapping
+            (keyword arguments).
         reduction: what the loss does over a batch, "mean" or "sum".
         samples: from a batch to the number of its samples, or to whatever else its mean was taken
             over; by default the length of the targets, or of the inputs where the targets have
@@ -137,7 +138,7 @@ def repeatable(data: Any) -> Iterable[Any]:
             f"data is a {type(data).__name__}; give one batch as a tuple (inputs, targets), or a "
             "list or DataLoader of batches."
         )
-    if iter(data) is data:
+    if hasattr(data, "__next__"):
         raise TypeError(
             f"data is a {type(data).__name__}, which can be gone through only once, and products "
             "need it again; give the DataLoader itself, or list(...) of its batches."

@@ -58,7 +58,7 @@ class Hessian(ParameterOperator):
     Raises:
         TypeError: `params` is not a mapping of names to tensors, or the loss no tensor.
         ValueError: the loss is not a scalar, not finite, or does not depend on `params`, or a
-            gradient is sparse.
+            gradient is sparse or not finite.
         NotImplementedError: PyTorch has no second derivative of an operation in the loss. Raised
             here or by the first product.
 
@@ -100,8 +100,8 @@ class Hessian(ParameterOperator):
                 the random state are left as they are.
             loss: from the model's output and the targets to a scalar tensor.
             data: one batch (inputs, targets), or a list or `DataLoader` of batches, weighted by
-                their samples. Inputs may be a tuple of positional arguments or a mapping of
-                keyword arguments.
+                their samples. Inputs may be a tuple or list of positional arguments or a mapping
+                of keyword arguments.
             params: which parameters vary; None for all that require gradients.
             penalty: from the model's parameters by name to a scalar, added once to the loss.
             reduction: "mean" or "sum", what the loss does over a batch; None reads it from `loss`.
@@ -238,5 +238,10 @@ def kept_gradients(value: Tensor, params: Mapping[str, Tensor]) -> dict[str, Ten
             raise ValueError(
                 f"Hessian: params[{name!r}] has a sparse gradient, which has no second derivative; "
                 "build its layer with sparse=False."
+            )
+        if not bool(gradient.isfinite().all()):
+            raise ValueError(
+                f"Hessian: the gradient of params[{name!r}] is not finite, so the loss has no "
+                "curvature here (a root or a norm at zero?). Go to parameters where it is."
             )
     return used

@@ -118,7 +118,7 @@ def check_distinct(params: Mapping[str, Tensor]) -> None:
     """Refuse one memory under two names: as two variables it would have another Hessian."""
     seen: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
     for name, tensor in params.items():
-        if tensor.numel() == 0:
+        if tensor.numel() == 0 or tensor.data_ptr() == 0:  # a DTensor has no memory of its own
             continue
         place = (tensor.data_ptr(), tensor.shape, tensor.stride())
         if place in seen:

@@ -34,8 +34,8 @@ def model_loss(
     Args:
         model: in the mode (train or eval) whose loss is meant; tied parameters stay tied.
         loss: from the model's output and the targets to a scalar tensor.
-        data: (inputs, targets); inputs may be a tuple of the model's positional arguments or a
-            mapping of its keyword arguments.
+        data: (inputs, targets); inputs may be a tuple or list of the model's positional
+            arguments or a mapping of its keyword arguments.
     """
     inputs, targets = data
     frozen = FrozenModel(model)
@@ -94,9 +94,11 @@ class FrozenModel:
 
 def called(model: nn.Module, state: dict[str, Tensor], inputs: Any) -> Any:
     """The model's output with `state` for its parameters and buffers."""
-    keywords = dict(inputs) if isinstance(inputs, Mapping) else {}
-    args = () if isinstance(inputs, Mapping) else inputs
-    return functional_call(model, state, args if isinstance(args, tuple) else (args,), keywords)
+    if isinstance(inputs, Mapping):
+        return functional_call(model, state, (), dict(inputs))
+    # A DataLoader makes lists of the tuples that its data set gives.
+    args = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+    return functional_call(model, state, args)
 
 
 @contextmanager

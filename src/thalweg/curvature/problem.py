@@ -34,6 +34,7 @@ from thalweg.curvature.distributed import (
     together,
     total,
 )
+from thalweg.curvature.layout import check_params
 from thalweg.curvature.model_loss import FrozenModel, LossOfParameters, trainable_parameters
 from thalweg.curvature.operator import ParameterOperator
 from thalweg.curvature.reduction import Reduction, counter_of, reduction_of
@@ -131,6 +132,7 @@ class Problem:
                 samples=samples or counter(loss),
             )
             chosen = selected(model, params)
+            check_params(chosen)
         self.batches.total = total(self.batches.total, self._group)
         self.params = Snapshot.of(chosen)
         self._model, self._loss, self._penalty = model, loss, penalty
@@ -156,7 +158,11 @@ class Problem:
         """The penalty, with the parameters that do not vary as constants."""
         if self._penalty is None:
             raise ValueError("this problem has no penalty.")
-        return self._penalty({**self._constants, **params})
+        value = self._penalty({**self._constants, **params})
+        if isinstance(value, Tensor) and not value.requires_grad:
+            # A constant, if it is one of parameters that do not vary; its derivatives are zero.
+            return value + 0 * next(iter(params.values())).sum()
+        return value
 
     def operator(self, make: Make, of_penalty: MakeOfPenalty) -> ParameterOperator:
         """The operator of the whole sum.
