@@ -1,15 +1,11 @@
 """The forms agree: bit by bit on vectors and lists, within rounding where compiled."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from optim_cases import EVERY_RULE, SHAPES, active, gradients, stepped
 from torch.testing import assert_close
 
-from thalweg.optim import RULES, Engine, clip_by_global_norm, l2, rule, slot
+from thalweg.optim import RULES, Engine, rule, slot
 from thalweg.optim import engine as engine_module
 from thalweg.optim.forms.batch import Batch
 from thalweg.optim.forms.blocks import in_blocks, schedule
@@ -17,9 +13,6 @@ from thalweg.optim.forms.program import record
 from thalweg.optim.forms.vectors import flat
 
 POINTWISE = [one for one in RULES.values() if "pointwise" in one.facts]
-# PyTorch's compiler uses what PyTorch itself calls deprecated.
-quietly = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
-compiles = lambda test: pytest.mark.compile(quietly(test))
 PARAMS = gradients(SHAPES, 1, seed=9)[0]
 
 
@@ -263,106 +256,3 @@ def test_forms_that_a_rule_does_not_permit_are_refused():
         Engine(whole, "blocks")
     with pytest.raises(ValueError, match=r"form='fused'.*Choose among|Did you mean"):
         Engine(whole, "fused")
-
-
-@pytest.fixture
-def compiler():
-    """A fresh compiler, so that what is counted is this test's."""
-    torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
-    yield torch._dynamo.utils.counters["stats"]
-    torch._dynamo.reset()
-
-
-@compiles
-@pytest.mark.parametrize("one", [*POINTWISE, clip_by_global_norm(l2(RULES["adam"]))], ids=repr)
-def test_compiled_agrees_within_rounding(one):
-    grads, hyper = gradients(SHAPES, 4), active(one)
-    plain = stepped(one, PARAMS, grads, **hyper)
-    assert_same(stepped(one, PARAMS, grads, "compiled", **hyper), plain, rtol=1e-12, atol=1e-12)
-
-
-@compiles
-def test_schedules_sizes_and_late_parameters_share_one_compilation(compiler):
-    one = RULES["adam"]
-    for shape in [(3000,), (40, 100), (70_001,), (300, 400), (2, 3, 50, 60)]:
-        p, late = (torch.nn.Parameter(torch.ones(shape)) for _ in range(2))
-        engine, state = Engine(one, "compiled"), {p: {}, late: {}}
-        with torch.no_grad():
-            for step in range(5):
-                p.grad = torch.ones(shape)
-                late.grad = torch.ones(shape) if step > 2 else None
-                hyper = one.settings(lr=step * 1e-3, betas=(0.9, 0.9 + step / 100))
-                engine.step([{"params": [p, late], **hyper}], state)
-    assert compiler["unique_graphs"] == 1
-
-
-STEP = """
-import torch
-from thalweg.optim import Adam
-p = torch.nn.Parameter(torch.ones(10_000))
-p.grad = torch.ones(10_000)
-Adam([p], form="compiled").step()
-print(torch._dynamo.utils.counters["inductor"]["fxgraph_cache_hit"])
-"""
-
-
-@compiles
-def test_another_process_finds_what_was_compiled(tmp_path):
-    where = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
-    runs = [
-        subprocess.run([sys.executable, "-c", STEP], env=where, capture_output=True, text=True)
-        for _ in range(2)
-    ]
-    assert [run.stdout.strip() for run in runs] == ["0", "1"], runs[0].stderr
-
-
-@compiles
-def test_a_schedule_reaches_the_compiled_kernel():
-    grads = gradients([(3000,)], 4)
-    for one in POINTWISE:
-        ends = []
-        for form in ("each", "compiled"):
-            p = torch.nn.Parameter(torch.ones(3000, dtype=torch.float64))
-            engine, state = Engine(one, form), {p: {}}
-            with torch.no_grad():
-                for step, (g,) in enumerate(grads):
-                    p.grad = g
-                    hyper = {**active(one), "lr": 0.1 * step}
-                    if "betas" in hyper:
-                        moved = (0.5 + step / 10, 0.9 - step / 10)
-                        hyper["betas"] = (*moved, *hyper["betas"][2:])
-                    engine.step([{"params": [p], **hyper}], state)
-            ends.append(p.detach())
-        assert_close(*ends, rtol=1e-12, atol=1e-12)
-
-
-@compiles
-def test_auto_compiles_once_it_pays(monkeypatch):
-    monkeypatch.setattr(engine_module, "COMPILE_PAYS", 3 * 3000)
-    used = []
-    genuine = engine_module.compiled
-    monkeypatch.setattr(engine_module, "compiled", lambda *xs: used.append(1) or genuine(*xs))
-    grads = gradients([(3000,)], 5)
-    start = [torch.ones(3000, dtype=torch.float64)]
-    plain = stepped(RULES["adam"], start, grads)
-    assert_same(stepped(RULES["adam"], start, grads, "auto"), plain, rtol=1e-12, atol=1e-12)
-    assert len(used) == 3
-
-
-def test_auto_never_ends_a_run_because_it_cannot_compile(monkeypatch):
-    monkeypatch.setattr(engine_module, "COMPILE_PAYS", 3000)
-
-    def no_compiler(program):
-        def advance(calls, numbers, scalars):
-            raise RuntimeError("no C++ compiler found\nmore")
-
-        return advance
-
-    monkeypatch.setattr(engine_module, "compiled", no_compiler)
-    grads = gradients([(3000,)], 4)
-    start = [torch.ones(3000, dtype=torch.float64)]
-    with pytest.warns(UserWarning, match="could not be compiled.*no C\\+\\+ compiler") as caught:
-        got = stepped(RULES["adam"], start, grads, "auto")
-    assert len(caught) == 1
-    assert_same(got, stepped(RULES["adam"], start, grads), rtol=0, atol=0)

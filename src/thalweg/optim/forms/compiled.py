@@ -1,11 +1,12 @@
-"""Compiling a program: one pass over the memory, for vectors of any length.
+"""Compiling a program: one pass over the memory.
 
-The program's numbers go in as one small tensor, so that a schedule never compiles anew. Handing
-hyperparameters themselves to `torch.compile` as tensors would compute 1 - b1**t for every
-coordinate: on 10^7 parameters Adam takes twice as long then.
+On a CPU the machine's C compiler does it in a tenth of a second (`native`). Other devices, other
+types, and programs with operations that we do not know how to write in C are `torch.compile`'s,
+which takes some 10 s: vectors of any length. There the program's numbers go in as one small tensor,
+so that a schedule never compiles anew. Handing hyperparameters themselves to `torch.compile` as
+tensors would compute 1 - b1**t for every coordinate.
 
-A kernel does the program's operations in the textbook's form and may differ from the plain form in
-the last bits.
+A kernel may differ from the plain form in the last bits.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ import torch
 from torch import Tensor, fx
 
 from thalweg.optim.forms.blocks import Advance, Call
+from thalweg.optim.forms.joined import as_vectors, blocked
+from thalweg.optim.forms.lanes import Lane
+from thalweg.optim.forms.native import advance, native
 from thalweg.optim.forms.program import Program, fill, write_back
 
 
@@ -38,18 +42,55 @@ PLAIN: dict[Any, Callable[..., Any]] = {
 }
 
 
+def compiled(
+    program: Program, lane: Lane, numbers: Sequence[float], scalars: Sequence[Tensor]
+) -> None:
+    """Advance a lane by one step of a program, compiled at the first.
+
+    Raises:
+        RuntimeError: there is no compiler, or it fails; nothing has been written then.
+    """
+    kernel = native(program, lane)
+    if kernel:
+        advance(kernel, lane, numbers, scalars)
+    else:
+        as_vectors(traced(program), lane, numbers, scalars)
+
+
+def compiled_if_possible(
+    program: Program,
+    lane: Lane,
+    numbers: Sequence[float],
+    scalars: Sequence[Tensor],
+    refused: Callable[[RuntimeError], None],
+) -> None:
+    """Advance a lane by what compiles quickly, or otherwise uncompiled.
+
+    A run that did not ask for a compiler must not end for want of one, so `refused` is told then.
+    """
+    try:
+        kernel = native(program, lane)
+    except RuntimeError as error:
+        kernel = None
+        refused(error)
+    if kernel:
+        advance(kernel, lane, numbers, scalars)
+    else:
+        blocked(program, lane, numbers, scalars)
+
+
 @cache
-def compiled(program: Program) -> Advance:
-    """A program as a function that advances vectors, writing its results over its inputs."""
+def traced(program: Program) -> Advance:
+    """A program, compiled by PyTorch, as a function that advances vectors in place."""
     kernel = torch.compile(_module(program), fullgraph=True, dynamic=True)
 
-    def advance(calls: Sequence[Call], numbers: Sequence[float], scalars: Sequence[Tensor]) -> None:
+    def run(calls: Sequence[Call], numbers: Sequence[float], scalars: Sequence[Tensor]) -> None:
         packed = torch.tensor(numbers, dtype=torch.float64).to(calls[0][0][0].device)
         for sources, _ in calls:
             # Detached, because the compiler takes a view for something else than what is none.
             kernel(*(x.detach() for x in sources), packed, *scalars)
 
-    return advance
+    return run
 
 
 def _module(program: Program) -> fx.GraphModule:

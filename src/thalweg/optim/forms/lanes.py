@@ -46,6 +46,7 @@ class Lane:
     owned: list[dict[str, Any]] = field(default_factory=list)  # the parameters' state
     kept: dict[str, list[Tensor]] = field(default_factory=dict)  # what stands in it, by name
     counted: tuple[str, ...] = ()  # which of these are scalars
+    table: Any = None  # where all of it stands, once `native` has looked
 
     def settled(self) -> Lane:
         """The lane with what follows from its columns, once these are complete."""
@@ -107,12 +108,10 @@ class Lane:
         return list(map(STRIDE, own)) == self.strides
 
     def renew(self, gradients: Sequence[Any]) -> None:
-        """Take this step's gradients, of all parameters of the group, and count the step."""
+        """Take this step's gradients, of all parameters of the group, and read the new count."""
         own = [gradients[index] for index in self.at]
         self.gradients = list(map(real, own)) if self.complex or self.layout == "any" else own
         if self.t is not None:
-            steps = self.places["step"]
-            steps[0].add_(1) if len(steps) == 1 else torch._foreach_add_(steps, 1)
             self.t = float(self.kept["step"][0])
 
     def put(self, index: int, name: str, value: Any) -> None:
@@ -152,6 +151,7 @@ class Lanes:
         self.here: list[bool] = []  # which of them have a gradient
         self.open: list[Slot | None] = []
         self.lanes: list[Lane] = []
+        self.steps: list[Tensor] = []  # all their counts
 
     def at_step(self, group: Mapping[str, Any], state: Any, offset: int = 0) -> list[Lane]:
         """The lanes for one more step, with its gradients and the count advanced.
@@ -169,6 +169,12 @@ class Lanes:
             self.params, self.here, self.open = list(group["params"]), here, open_slots
             self._start(state, group, offset)
             self.lanes = list(self._sort(state, gradients))
+            counts = [x for lane in self.lanes for x in lane.kept.get("step", ())]
+            self.steps = _as_few(sorted(counts, key=ADDRESS))
+        if len(self.steps) == 1:
+            self.steps[0].add_(1)
+        elif self.steps:
+            torch._foreach_add_(self.steps, 1)
         for lane in self.lanes:
             lane.renew(gradients)
         self.seal()
@@ -301,7 +307,8 @@ def _append(
 
 def _as_few(scalars: list[Tensor]) -> list[Tensor]:
     """Scalars of the parameters, as one tensor if they stand side by side."""
-    whole = as_one(scalars) if all(x.dim() == 0 for x in scalars) else None
+    joinable = bool(scalars) and all(x.dim() == 0 and x.dtype == scalars[0].dtype for x in scalars)
+    whole = as_one(scalars) if joinable else None
     return scalars if whole is None else [whole]
 
 
