@@ -3,7 +3,7 @@ r"""MINRES: A x = b for any symmetric A, the least residual at every step.
 Lanczos' recursion from b gives A V = V T; the residual is minimized over the span of V by turning
 T, column by column, into a triangle with rotations (c, s):
 
-    q = A v_k,   alpha = v_k'q,   q <- q - alpha v_k - beta v_{k-1}
+    q = A v_k - beta v_{k-1},   alpha = v_k'q,   q <- q - alpha v_k
     beta' = |q|,   v_{k+1} = q / beta'
     delta2 = c delta1 + s alpha,   gamma1 = s delta1 - c alpha,
     epsilon' = s beta',            delta1' = -c beta',
@@ -161,9 +161,9 @@ def recursion(products: Products, precondition: Precondition, r: Tensor) -> Iter
     beta = math.sqrt(inner("minres", r, z, products.eps))
     v, z, v_before, beta = r / beta, z / beta, r, 0.0
     while True:
-        q = products.forward(z)
-        alpha = dot(z, q)
-        y = q - alpha * v - beta * v_before
+        q = products.forward(z) - beta * v_before
+        alpha = dot(z, q)  # after the subtraction: Paige, J. Inst. Maths Applics 10 (1972)
+        y = q - alpha * v
         m_y = precondition(y)
         ahead = math.sqrt(inner("minres", y, m_y, products.eps))
         following = y / ahead if ahead else y

@@ -3,8 +3,8 @@
 A Krylov iteration updates its residual without ever looking at b - A x, and the two part by the
 rounding of all steps. So a run that thinks it is done is checked with a product; where it was
 wrong, another run starts from the x reached and its true residual, as in iterative refinement
-(Wilkinson, *Rounding Errors in Algebraic Processes*, 1963). It ends when a run no longer halves it.
-A long run looks at the true residual now and then, and ends where it has lost it.
+(Wilkinson, *Rounding Errors in Algebraic Processes*, 1963). It ends when a run takes less than a
+tenth off. A long run looks at the true residual now and then, and ends where it has lost it.
 """
 
 import math
@@ -19,6 +19,9 @@ from thalweg.linalg.preconditioning import Precondition, identity
 from thalweg.linalg.products import length
 from thalweg.linalg.solution import Direction, Solution, Status
 from thalweg.linalg.stopping import ROUNDING_UNITS, Outcome, Problem
+
+# A run that leaves more than this share of the residual was of no use.
+SHORTER = 0.9
 
 
 @final
@@ -124,7 +127,7 @@ def judged(
             return "inconsistent"
         case "least squares" if is_least_squares(problem, state):
             return "least squares" if precondition is identity else "inconsistent"
-    if problem.is_spent():
+    if state.run.outcome == "spent" or problem.is_spent():
         return "out of products"
     if problem.is_at_rounding(length(state.r), state.x, ROUNDING_UNITS):
         return "stagnated"
@@ -143,10 +146,10 @@ def is_least_squares(problem: Problem, state: State) -> bool:
 
 
 def is_better(state: State, earlier: State) -> bool:
-    """Whether the last run halved the residual or, of a least squares problem, the normal one."""
+    """Whether the last run shortened the residual or, of least squares, the normal one."""
     before = math.inf if earlier.normal is None else earlier.normal
-    return length(state.r) <= length(earlier.r) / 2 or (
-        state.normal is not None and state.normal <= before / 2
+    return length(state.r) <= SHORTER * length(earlier.r) or (
+        state.normal is not None and state.normal <= SHORTER * before
     )
 
 
