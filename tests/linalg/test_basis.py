@@ -46,3 +46,41 @@ def test_norm_neither_overflows_nor_underflows(scale):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_norm_is_not_finite_where_an_entry_is_not(value):
     assert not math.isfinite(norm(torch.tensor([1.0, value])))
+
+
+@pytest.mark.parametrize(("size", "count", "kept"), [(40, 40, 7), (3000, 150, 20), (9, 5, 5)])
+def test_rotates_in_place(size, count, kept):
+    """Several pages, and entries enough for several rounds."""
+    basis = filled(count, size)
+    before = basis.to_dense()
+    weights, _ = torch.linalg.qr(torch.randn(count, kept, dtype=torch.float64))
+    basis.rotate(weights)
+    assert len(basis) == kept
+    torch.testing.assert_close(basis.to_dense(), weights.T @ before)
+    x = torch.randn(size, dtype=torch.float64)
+    rest, _ = basis.orthogonalized(x)
+    torch.testing.assert_close(rest, x - before.T @ (weights @ (weights.T @ (before @ x))))
+
+
+def test_grows_again_after_a_rotation():
+    basis = filled(30, 60)
+    basis.rotate(torch.eye(30, dtype=torch.float64)[:, :4])
+    for _ in range(20):
+        vector, _ = basis.orthogonalized(torch.randn(60, dtype=torch.float64))
+        basis.append(vector / norm(vector))
+    v = basis.to_dense()
+    torch.testing.assert_close(v @ v.T, torch.eye(24, dtype=v.dtype), rtol=0, atol=1e-13)
+
+
+def test_allocates_no_more_than_a_page_ahead_and_never_beyond_its_capacity():
+    large = 1_000_000  # of which a page has its least rows, 8
+    basis = Basis(large, dtype=torch.float32, device=torch.device("cpu"), capacity=11)
+    allocated = []
+    for i in range(11):
+        vector = torch.zeros(large)
+        vector[i] = 1
+        basis.append(vector)
+        allocated.append(basis.allocated)
+    assert allocated == [8] * 8 + [11] * 3
+    with pytest.raises(ValueError, match="11 vectors, its capacity"):
+        basis.append(vector)
