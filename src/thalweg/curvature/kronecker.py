@@ -161,21 +161,29 @@ class Kronecker(FactoredOperator):
         """
         if not 0 <= decay <= 1:
             raise ValueError(f"{self.name}.averaged(decay={decay}): give a number from 0 to 1.")
-        pairs = zip(self._open(), newer._open(), strict=False)
-        if [described(b) for b in self._blocks] != [described(b) for b in newer._blocks]:
+        before, after = self._open(), newer._open()
+        if any(map(is_corrected, before + after)) or list(map(kind_of, before)) != list(
+            map(kind_of, after)
+        ):
             raise ValueError(
                 f"{self.name}.averaged(newer): the two have different blocks, or corrected "
                 "eigenvalues. Average Kronecker operators of one model."
             )
         result = copy(newer)
-        result._blocks = tuple(blended(old, new, decay) for old, new in pairs)
+        result._blocks = tuple(
+            blended(old, new, decay) for old, new in zip(before, after, strict=True)
+        )
         return result
 
 
-def described(block: Block) -> tuple[object, ...]:
-    """What two blocks must share to be averaged; never equal where eigenvalues are corrected."""
-    corrected = isinstance(block, KroneckerBlock) and block.corrected is not None
-    return (block.names, block.shapes, block.form, id(block) if corrected else None)
+def is_corrected(block: Block) -> bool:
+    """Whether a block's eigenvalues are not its factors'."""
+    return isinstance(block, KroneckerBlock) and block.corrected is not None
+
+
+def kind_of(block: Block) -> tuple[object, ...]:
+    """What two blocks must share to be averaged."""
+    return (block.names, block.shapes, block.form)
 
 
 def blended(old: Block, new: Block, decay: float) -> Block:
