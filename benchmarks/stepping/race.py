@@ -112,8 +112,11 @@ def _goes_on(turns, elapsed, seconds):
 
 
 def _calls(stepper, device):
-    once = _lap(stepper, device, 1)
-    return 1 if once > LAP else max(1, min(50, int(LAP / _lap(stepper, device, 3))))
+    if _lap(stepper, device, 1) > LAP:
+        return 1
+    # The least of some, as one of the first steps may take a new way (RAdam's sixth) or compile.
+    step = min(_lap(stepper, device, 3) for _ in range(3))
+    return max(1, min(50, int(LAP / step)))
 
 
 def _lap(stepper, device, calls):

@@ -131,8 +131,8 @@ MUTANTS = [
         "optim/forms/whole.py",
         VECTORS,
         (
-            "v.clone() if id(v) in known and v is not t and v is not None else v",
-            "v",
+            "(value.clone() if id(value) in known else value, target)",
+            "(value, target)",
             "an old input is overwritten before it is a result",
         ),
         (

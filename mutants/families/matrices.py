@@ -28,8 +28,8 @@ MUTANTS = [
             "the larger Gram matrix",
         ),
         (
-            "x.norm().clamp(min=eps)",
-            "x.norm(dim=-1, keepdim=True).clamp(min=eps)",
+            "torch.linalg.vector_norm(x).clamp(min=eps)",
+            "torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp(min=eps)",
             "rows are normalized, not the matrix",
         ),
         ("beta=b, alpha=c)", "beta=c, alpha=b)", "the polynomial's coefficients are exchanged"),

@@ -52,6 +52,11 @@ class Lane:
         """The lane with what follows from its columns, once these are complete."""
         self.watched = [*self.params, *chain.from_iterable(self.kept.values())]
         self.pointers = list(map(ADDRESS, self.watched))
+        self.standing = [
+            (own, name, x)
+            for name, column in self.kept.items()
+            for own, x in zip(self.owned, column, strict=True)
+        ]
         # Numbers that were started together are one tensor: written to, and watched, at once.
         scalars = {name: xs for name, xs in self.kept.items() if name in self.counted}
         self.places = {name: _as_few(xs) for name, xs in scalars.items()}
@@ -90,7 +95,7 @@ class Lane:
             self.ready  # otherwise a slot has been filled for the first time
             and list(map(ADDRESS, self.watched)) == self.pointers
             and (not own or all(map(is_, own, map(state.get, self.params))))
-            and all(all(map(is_, xs, [o.get(k) for o in own])) for k, xs in self.kept.items())
+            and all([o.get(name) is x for o, name, x in self.standing])
             and list(map(VERSION, self.tracked)) == self.versions
             and self._fits([gradients[index] for index in self.at])
         )

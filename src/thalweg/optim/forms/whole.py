@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 from torch import Tensor
@@ -13,9 +14,8 @@ from thalweg.optim.forms.lanes import Lane, row
 
 def each(formula: Callable[..., Any], lane: Lane, hyper: dict[str, Any]) -> None:
     """One parameter after the other."""
-    for index in range(len(lane.params)):
-        inputs = row(lane.inputs, index)
-        settle(formula(*inputs, **hyper), row(lane.targets, index), inputs)
+    for inputs, targets in zip(_rows(lane.inputs), _rows(lane.targets), strict=False):
+        settle(formula(*inputs, **hyper), targets, inputs)
 
 
 def together(formula: Callable[..., Any], lane: Lane, hyper: dict[str, Any]) -> None:
@@ -30,11 +30,17 @@ def settle(
     values: Sequence[Any], targets: Sequence[Tensor | None], inputs: Sequence[Tensor | None]
 ) -> None:
     """Write results in their places; a result that is itself an input is saved from being lost."""
-    known = {id(x) for x in inputs}
-    kept = [
-        v.clone() if id(v) in known and v is not t and v is not None else v
-        for v, t in zip(values, targets, strict=True)
+    moves = [
+        (value, target)
+        for value, target in zip(values, targets, strict=True)
+        if target is not None and value is not target
     ]
-    for value, target in zip(kept, targets, strict=True):
-        if target is not None and value is not target:
-            target.copy_(value)
+    known = set(map(id, inputs))
+    kept = [(value.clone() if id(value) in known else value, target) for value, target in moves]
+    for value, target in kept:
+        target.copy_(value)
+
+
+def _rows(columns: Sequence[list[Tensor] | None]) -> Iterator[tuple[Tensor | None, ...]]:
+    """What the columns hold for one parameter after the other; the first is always there."""
+    return zip(*[repeat(None) if x is None else x for x in columns], strict=False)

@@ -24,7 +24,7 @@ def newton_schulz(
     a, b, c = coefficients
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
-    x = x / x.norm().clamp(min=eps)
+    x = x / torch.linalg.vector_norm(x).clamp(min=eps)
     for _ in range(int(steps)):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

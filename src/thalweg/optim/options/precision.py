@@ -82,7 +82,9 @@ class Precision:
         if lane.layout != "any" and lane.params[0].dtype not in HALF:
             return False
         firsts = [column[0] for column in lane.inputs if column]
-        kinds = {x.dtype for x in firsts if _has_fractions(x)}
+        kinds = {x.dtype for x in firsts}
+        if len(kinds) > 1:
+            kinds = {x.dtype for x in firsts if _has_fractions(x)}
         return len(kinds) > 1 or (self.always and bool(kinds & {*HALF}))
 
     def of(self, formula: Formula) -> Formula:

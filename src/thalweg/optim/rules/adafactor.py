@@ -39,7 +39,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, add, finfo, lerp, norm, rsqrt, zeros_like
+from torch import Tensor, add, finfo, lerp, rsqrt, zeros_like
+from torch.linalg import vector_norm
 
 from thalweg.optim.hyperparameters import GLOSSARY, define
 from thalweg.optim.rule import rule, slot
@@ -103,11 +104,12 @@ def _whole(p: Tensor) -> Tensor | None:
 
 
 def _rms(x: Tensor, unit: float = 1.0) -> float:
-    return float(norm(x, 2)) / float(max(x.numel(), 1) ** 0.5 * unit)
+    return float(vector_norm(x).item()) / float(max(x.numel(), 1) ** 0.5 * unit)
 
 
 def _mean_square(g: Tensor, dim: int, added: float) -> Tensor:
-    return add(norm(g, dim=dim, keepdim=True).square() / max(g.shape[dim], 1), added)
+    mean: Tensor = vector_norm(g, dim=dim, keepdim=True).square() / max(g.shape[dim], 1)
+    return mean + added if added else mean
 
 
 @rule("odd", "loss-scale-invariant", check=_second_is_a_number, terms=TERMS)
@@ -123,11 +125,12 @@ def adafactor(  # type: ignore[no-untyped-def]
     rate = min(lr, 1 / t**0.5) if relative_step else lr
     rate = max(eps[1], _rms(p)) * rate if scale_parameter else rate
     p = p * (1 - lr * weight_decay) if weight_decay else p
+    share = t**beta2_decay
     if r is None:
-        v = square = lerp(v, g * g + added, t**beta2_decay)
+        v = square = lerp(v, g * g + added if added else g * g, share)
     else:
-        r = lerp(r, _mean_square(g, -1, added), t**beta2_decay)
-        c = lerp(c, _mean_square(g, -2, added), t**beta2_decay)
+        r = lerp(r, _mean_square(g, -1, added), share)
+        c = lerp(c, _mean_square(g, -2, added), share)
         square = r @ c / r.mean(dim=-2, keepdim=True).clamp(min=floor)
     u = rsqrt(square.clamp(min=floor * floor)) * g
     clip = max(1.0, _rms(u, d))
