@@ -223,13 +223,8 @@ def check_explains(
     def surprise(output: Any) -> Tensor:
         return reduced(-predicted(known.distribution, output).log_prob(safe), reduction, counted)
 
-    try:
-        loss = DifferentiatedLoss(operator.linearization, surprise)
-    except (RuntimeError, IndexError) as error:
-        raise ValueError(
-            f"{operator.name}: likelihood(output).log_prob(targets) failed ({error}). The "
-            "likelihood must be one of the data's targets; check=False does not try."
-        ) from error
+    check_density(known, operator, safe)
+    loss = DifferentiatedLoss(operator.linearization, surprise)
     expected = operator.linearization.pull(loss.gradient)
     difference = float((expected - operator.gradient).norm())
     scale = float(expected.norm() + operator.gradient.norm())
@@ -241,6 +236,18 @@ def check_explains(
             "over the entries of the distribution; pass the likelihood= that it stands for, or "
             "take GaussNewton. check=False takes it as it is."
         )
+
+
+def check_density(known: Likelihood, operator: PulledBack, targets: Tensor) -> None:
+    """Raise ValueError unless the distribution can say how likely the data's targets are."""
+    kept = operator.linearization
+    try:
+        predicted(known.distribution, kept.rebuilt(kept.outputs)).log_prob(targets)
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise ValueError(
+            f"{operator.name}: likelihood(output).log_prob(targets) failed ({error}). The "
+            "likelihood must be one of the data's targets; check=False does not try."
+        ) from error
 
 
 def soft(known: Likelihood, targets: Tensor) -> bool:
