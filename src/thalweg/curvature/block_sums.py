@@ -47,6 +47,11 @@ class FactorSum:
     positions: int
     outputs: Tensor
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What is summed."""
+        return (self.inputs, self.outputs)
+
     def block(self, shapes: Shapes) -> Block:
         """The block."""
         inputs = self.inputs / max(self.positions, 1)
@@ -63,6 +68,11 @@ class ExactSum:
 
     plan: Plan
     sum: Tensor
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What is summed."""
+        return (self.sum,)
 
     @classmethod
     def empty(cls, plan: Plan, like: Mapping[str, Tensor], full: int) -> ExactSum:

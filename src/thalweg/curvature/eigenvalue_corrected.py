@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import final
 
 from thalweg.curvature.blocks import Block
+from thalweg.curvature.distributed import Group
 from thalweg.curvature.eigenvalue_correction import corrected
 from thalweg.curvature.evaluation import Piece
 from thalweg.curvature.kronecker import Kronecker
@@ -34,5 +35,7 @@ class EigenvalueCorrected(Kronecker):
 
     name = "EigenvalueCorrected"
 
-    def _finished(self, found: Collected, pieces: Iterable[Piece]) -> tuple[Block, ...]:
-        return corrected(pieces, found.params, found.settings, found.blocks())
+    def _finished(
+        self, found: Collected, pieces: Iterable[Piece], group: Group | None
+    ) -> tuple[Block, ...]:
+        return corrected(pieces, found.params, found.settings, found.blocks(), group)

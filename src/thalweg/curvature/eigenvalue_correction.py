@@ -17,7 +17,9 @@ from torch import Tensor
 
 from thalweg.curvature.blocks import Block, KroneckerBlock
 from thalweg.curvature.differentiation import twice_differentiable
+from thalweg.curvature.distributed import Group, together
 from thalweg.curvature.evaluation import LARGEST_AT_ONCE, Evaluation, Piece, Settings
+from thalweg.curvature.factor_reduction import sum_over_ranks
 
 
 def corrected(
@@ -25,20 +27,23 @@ def corrected(
     params: Mapping[str, Tensor],
     settings: Settings,
     blocks: Iterable[Block],
+    group: Group | None = None,
 ) -> tuple[Block, ...]:
     """`blocks`, those with Kronecker factors with that diagonal as their eigenvalues.
 
     Args:
         pieces, params, settings: those that the blocks were made of; the columns are the same.
         blocks: all of them.
+        group: the processes that the data is spread over.
     """
     found = {block.names: block for block in blocks}
     factored = {names: block for names, block in found.items() if isinstance(block, KroneckerBlock)}
     sums = {names: torch.zeros_like(block.eigenvalues) for names, block in factored.items()}
     generator = settings.generator()
-    for piece in pieces:
-        with twice_differentiable():
+    with together(group), twice_differentiable():
+        for piece in pieces:
             add_squares(sums, factored, Evaluation.of(piece, params), settings, generator)
+    sum_over_ranks((s for _, s in sorted(sums.items())), group)
     changed = {names: replace(factored[names], corrected=s) for names, s in sums.items()}
     return tuple(changed.get(names, block) for names, block in found.items())
 

@@ -33,6 +33,7 @@ from thalweg.curvature.batches import Batch
 from thalweg.curvature.blocks import Block, KroneckerBlock
 from thalweg.curvature.checks import SUMMING, culprit
 from thalweg.curvature.differentiation import twice_differentiable
+from thalweg.curvature.distributed import Group, group_of, plain, together
 from thalweg.curvature.evaluation import Piece, Settings, Sharing
 from thalweg.curvature.factored import FactoredOperator
 from thalweg.curvature.kronecker_factors import Collected, collected
@@ -100,6 +101,7 @@ class Kronecker(FactoredOperator):
         reduction: Reduction | None = None,
         samples: Callable[[Batch], float] | None = None,
         check: bool = True,
+        group: Group | None = None,
         kind: Kind = "exact",
         draws: int = 1,
         seed: int = 0,
@@ -120,6 +122,10 @@ class Kronecker(FactoredOperator):
             samples: from a batch to the number of its samples; see `Batches`.
             check: evaluate the first batch's loss twice, to see that it repeats itself.
 
+            group: the processes whose data counts, each with its share in `data`; by default those
+                that train the model together (DDP, FSDP2). All must make the operator; products
+                and inverses then need no other rank.
+
         There is no `penalty`: the curvature of one is not Kronecker-factored. That of an L2 penalty
         is a multiple of the identity, and belongs in the damping of `inverse`.
 
@@ -128,25 +134,33 @@ class Kronecker(FactoredOperator):
         from all of them.
         """
         settings = checked(Settings(kind, draws, seed, sharing, full, precision), cls.name)
+        group = group_of(model) if group is None else group
         problem = Problem(
-            model, loss, data, params=params, reduction=reduction, samples=samples, check=False
+            model, loss, data, params=params, reduction=reduction, samples=samples, group=group
         )
         pieces = Pieces(problem, reduction or reduction_of(loss))
         if check:
-            check_first(cls.name, problem, model)
+            with together(group):
+                check_first(cls.name, problem, plain(model))
         operator = cls.__new__(cls)
-        operator._collect(pieces, problem.params, settings)
+        operator._collect(pieces, problem.params, settings, group)
         return operator
 
     def _collect(
-        self, pieces: Iterable[Piece], params: Mapping[str, Tensor], settings: Settings
+        self,
+        pieces: Iterable[Piece],
+        params: Mapping[str, Tensor],
+        settings: Settings,
+        group: Group | None = None,
     ) -> None:
-        found = collected(pieces, params, settings)
-        blocks = self._finished(found, pieces)
+        found = collected(pieces, params, settings, group)
+        blocks = self._finished(found, pieces, group)
         self._begin(params, blocks, found.loss, found.gradient)
         self.uncovered = tuple(name for name in self.layout.names if name in found.loose)
 
-    def _finished(self, found: Collected, pieces: Iterable[Piece]) -> tuple[Block, ...]:
+    def _finished(
+        self, found: Collected, pieces: Iterable[Piece], group: Group | None
+    ) -> tuple[Block, ...]:
         return found.blocks()
 
     def averaged(self, newer: Self, decay: float) -> Self:

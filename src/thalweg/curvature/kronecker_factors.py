@@ -20,6 +20,7 @@ from thalweg.curvature.block_sums import (
 )
 from thalweg.curvature.blocks import Block, DiagonalBlock
 from thalweg.curvature.differentiation import twice_differentiable
+from thalweg.curvature.distributed import Group, together, total
 from thalweg.curvature.evaluation import (
     Evaluation,
     Piece,
@@ -27,6 +28,7 @@ from thalweg.curvature.evaluation import (
     exact_gradients,
     loose_gradients,
 )
+from thalweg.curvature.factor_reduction import add_ranks, sum_over_ranks
 
 
 @final
@@ -56,34 +58,34 @@ class Collected:
         if plan.names not in self.sums:
             check_new(plan, self.sums)
             self.sums[plan.names] = begun(plan, at, self.params, self.settings)
-        total = self.sums[plan.names]
-        if total.plan.form != plan.form:
+        one = self.sums[plan.names]
+        if one.plan.form != plan.form:
             raise another_use(plan)
-        if isinstance(total, FactorSum):
-            add_inputs(total, at.entries(plan), self.settings.sharing)
+        if isinstance(one, FactorSum):
+            add_inputs(one, at.entries(plan), self.settings.sharing)
 
     def _add_column(self, at: Evaluation, column: Tensor) -> None:
         weight = at.piece.weight
         derivatives = at.derivatives(column)
         for plan in at.plans:
-            total = self.sums[plan.names]
-            if isinstance(total, FactorSum):
+            one = self.sums[plan.names]
+            if isinstance(one, FactorSum):
                 g = torch.cat([derivatives[i] for i in plan.uses], 1)
-                add_outputs(total, weight, g, self.settings.sharing)
+                add_outputs(one, weight, g, self.settings.sharing)
             elif plan.form == "exact":
                 for gradients in exact_gradients(at, plan, derivatives):
-                    total.add(weight, gradients)
+                    one.add(weight, gradients)
         loose = [plan for plan in at.plans if plan.form == "loose"]
         for gradients in loose_gradients(at, [plan.names[0] for plan in loose], column):
             for plan, gradient in zip(loose, gradients, strict=True):
-                total = self.sums[plan.names]
-                if isinstance(total, ExactSum):
-                    total.add(weight, [gradient])
+                one = self.sums[plan.names]
+                if isinstance(one, ExactSum):
+                    one.add(weight, [gradient])
 
     def blocks(self) -> tuple[Block, ...]:
         """One for every parameter; zero for those that took no part."""
         shapes = {name: param.shape for name, param in self.params.items()}
-        found = [total.block(shapes) for total in self.sums.values()]
+        found = [one.block(shapes) for one in self.sums.values()]
         taken = {name for block in found for name in block.names}
         for name, param in self.params.items():
             if name not in taken:
@@ -94,23 +96,29 @@ class Collected:
     @property
     def loose(self) -> frozenset[str]:
         """The parameters whose blocks came from the whole program's derivatives."""
-        return frozenset(names[0] for names, s in self.sums.items() if s.plan.form == "loose")
+        return frozenset(names[0] for names, one in self.sums.items() if one.plan.form == "loose")
 
 
 def collected(
-    pieces: Iterable[Piece], params: Mapping[str, Tensor], settings: Settings
+    pieces: Iterable[Piece],
+    params: Mapping[str, Tensor],
+    settings: Settings,
+    group: Group | None = None,
 ) -> Collected:
-    """The blocks of all pieces at `params`.
+    """The blocks of all pieces at `params`, those of all ranks of a group added up.
 
     Raises:
         ValueError, TypeError, NotImplementedError: see `Kronecker`.
     """
     result, generator = Collected(params, settings), settings.generator()
-    for piece in pieces:
-        with twice_differentiable():
+    with together(group), twice_differentiable():
+        for piece in pieces:
             result.add(Evaluation.of(piece, params), generator)
-    for names, total in result.sums.items():
-        check_finite(names, total)
+    add_ranks(result.sums, group)
+    sum_over_ranks(result.gradient.values(), group)
+    result.loss = total(result.loss, group)
+    for names, one in result.sums.items():
+        check_finite(names, one)
     return result
 
 
@@ -132,10 +140,9 @@ def another_use(plan: Plan) -> ValueError:
     )
 
 
-def check_finite(names: tuple[str, ...], total: Sum) -> None:
+def check_finite(names: tuple[str, ...], one: Sum) -> None:
     """Raise ValueError if a factor is not finite."""
-    parts = [total.sum] if isinstance(total, ExactSum) else [total.inputs, total.outputs]
-    if not all(bool(torch.isfinite(part).all()) for part in parts):
+    if not all(bool(torch.isfinite(part).all()) for part in one.tensors):
         raise ValueError(
             f"the factors of {', '.join(names)} are not finite: its inputs or the derivatives "
             "overflow. Use precision=torch.float64, or parameters where they do not."
