@@ -97,6 +97,7 @@ UNKNOWN = {
     "another function": lambda p, g: torch.tanh(g),
     "another argument": lambda p, g: torch.div(g, 2.0, rounding_mode="floor"),
     "truth as a number": lambda p, g: (g > 0) * g,
+    "truth chosen": lambda p, g: torch.where(g > 0, p > 0, g),
     "truth of truth": lambda p, g: torch.where((g > 0) > (p > 0), p, g),
 }
 

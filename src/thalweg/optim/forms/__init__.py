@@ -10,7 +10,10 @@ program    a formula written down as its operations
 recipes    programs that are kept; `numbers` computes theirs from the hyperparameters
 blocks     a program piece by piece, in the processor's cache
 crew       threads that share the pieces
-compiled   a program as one pass over the memory
+compiled   a program as one pass over the memory:
+native     ... by the machine's C compiler, on any number of tensors at once
+translation ... which is given this source
+toolchain  ... and makes a library of it, kept for later processes
 standins   what takes the place of a parameter that cannot be stepped as it stands:
 sharded    ... of one of which every process holds a part
 rows       ... of one with a sparse gradient
