@@ -1,8 +1,9 @@
-"""Linear systems of every awkward shape, and maps that count or spoil their products."""
+"""Linear systems, and what a Krylov method is compared with."""
 
 import torch
+from spectra import with_spectrum
 
-from thalweg.curvature import LinearMap, Matrix, Operator
+from thalweg.curvature import LinearMap
 
 PSD = frozenset({"psd"})
 
@@ -15,20 +16,11 @@ def powers(low, high, n):
     return torch.logspace(low, high, n, dtype=torch.float64)
 
 
-def rotated(values, seed=1):
-    """A dense symmetric matrix with these eigenvalues, in random directions."""
-    values = torch.as_tensor(values, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(seed)
-    draw = torch.randn(len(values), len(values), generator=generator, dtype=torch.float64)
-    q, _ = torch.linalg.qr(draw)
-    a = q @ torch.diag(values) @ q.T
-    return (a + a.T) / 2
-
-
 def operator_of(values, seed=1, dtype=torch.float64, **known):
+    """With these eigenvalues, in random directions; declared semidefinite where it is."""
     values = torch.as_tensor(values, dtype=torch.float64)
     known = known or {"facts": PSD if bool((values >= 0).all()) else frozenset()}
-    return Matrix(rotated(values, seed).to(dtype), **known)
+    return with_spectrum(values, seed, dtype, **known)
 
 
 def vector(n, seed=3, dtype=torch.float64):
@@ -51,19 +43,6 @@ class Rectangular(LinearMap):
 
     def _transposed_product(self, u):
         return self.entries.T @ u
-
-
-class Counting(Operator):
-    """Another operator, with its products counted and, if asked, made wrong."""
-
-    def __init__(self, inner, spoil=lambda product, count: product):
-        self.name, self.size, self.dtype = "Counting", inner.size, inner.dtype
-        self.device, self.facts = inner.device, inner.facts
-        self._inner, self._spoil, self.count = inner, spoil, 0
-
-    def _product(self, v):
-        self.count += 1
-        return self._spoil(self._inner @ v, self.count)
 
 
 def krylov_basis(a, b, k):

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from systems import Counting, krylov_basis, line, operator_of, powers, vector
+from spectra import Counting
+from systems import krylov_basis, line, operator_of, powers, vector
 
 from thalweg.linalg import cr, minres
 from thalweg.linalg.minres import Rotation, column, recursion
@@ -72,7 +73,7 @@ class TestNegativeCurvature:
             assert float(v @ dense @ v) < 0
             assert float(v.norm()) == pytest.approx(1, abs=1e-6)
             r = b.double() - dense @ found.x.double()
-            assert abs(float(v @ r)) == pytest.approx(float(r.norm()), rel=1e-2)
+            assert float(v @ r) == pytest.approx(float(r.norm()), rel=1e-2)
 
     @solvers
     def test_is_found_at_the_first_residual_that_shows_it(self, solver, option):
@@ -88,7 +89,7 @@ class TestNegativeCurvature:
 
     @solvers
     def test_is_never_claimed_of_a_semidefinite_operator(self, solver, option):
-        for seed in range(60):
+        for seed in range(30):
             dtype = torch.float32 if seed % 2 else torch.float64
             values = [*[0.0] * (seed % 9), *powers(-(seed % 5), 0, 25)]
             a = operator_of(values, seed, dtype, facts=frozenset())

@@ -70,6 +70,12 @@ def test_refuses_a_preconditioner(name, m, error, says):
         SOLVERS[name](operator_of(line(1, 2, 9)), B, preconditioner=m)
 
 
+@pytest.mark.parametrize("name", ["cg", "cr", "minres"])
+def test_refuses_a_preconditioner_that_is_zero(name):
+    with pytest.raises(ValueError, match=r"r'M r = 0.*positive definite"):
+        SOLVERS[name](operator_of(line(1, 2, 9)), B, preconditioner=lambda r: 0 * r)
+
+
 RADII = {
     "zero": ({"radius": 0.0}, r"radius=0\.0.*positive length"),
     "infinite": ({"radius": math.inf}, "radius=inf"),

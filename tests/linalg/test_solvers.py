@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 import scipy.sparse.linalg
 import torch
-from systems import PSD, Counting, Rectangular, line, operator_of, powers, rotated, vector
+from spectra import Counting
+from systems import PSD, Rectangular, line, operator_of, powers, vector
 
 from thalweg.curvature import Matrix
 from thalweg.linalg import cg, cr, lsmr, minres
@@ -175,18 +176,18 @@ def test_damping_is_added_to_the_diagonal(name, damping, start):
 def test_the_bound_on_the_error_covers(name):
     """Hard and easy, early and late, of a known gap and of damping: never below the error."""
     known = 0
-    for seed in range(40):
+    for seed in range(25):
         values = powers(-(seed % 5) - 0.3, 0, 30)
         signs = torch.where(vector(30, seed) > 0, 1.0, -1.0) if name in ANY_SIGN else 1.0
         a, b = operator_of(values * signs, seed), vector(30, seed + 100)
         exact = torch.linalg.solve(a.to_dense(), b)
         gap = float(torch.linalg.eigvalsh(a.to_dense()).abs().min()) * (1 - 1e-10)
-        for budget in (6, 20, 400):
+        for budget in (8, 400):
             found = SOLVERS[name](a, b, gap=gap, tol=1e-9, max_products=budget)
             slack = 1e-15 / gap * float(exact.norm())  # the reference's own
             assert float((found.x - exact).norm()) <= found.error + slack
             known += 1
-    assert known == 120
+    assert known == 50
 
 
 @every_solver
@@ -345,7 +346,7 @@ class TestPreconditioner:
     def test_is_conjugation_by_its_root(self, name):
         """k steps with M = S S are k steps on S A S from S b."""
         a, b = self.system()
-        root = rotated(line(0.5, 2, 40), seed=4)
+        root = operator_of(line(0.5, 2, 40), seed=4).to_dense()
         inner = root @ a.to_dense() @ root
         plain = SYMMETRIC[name](
             Matrix((inner + inner.T) / 2, facts=PSD), root @ b, tol=1e-14, max_products=9

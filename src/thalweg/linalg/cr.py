@@ -87,6 +87,7 @@ def iterate(problem: Problem, precondition: Precondition, x: Tensor, r: Tensor) 
     """Conjugate residuals from x, whose residual is r."""
     products, lengths = problem.products, list[float]()
     z, before = precondition(r), math.inf
+    inner("cr", r, z, products.eps)
     p = q = torch.zeros_like(r)
     while (outcome := problem.stop(x, r, len(lengths))) is None:
         w = products.forward(z)

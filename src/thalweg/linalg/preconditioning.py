@@ -77,10 +77,10 @@ def inner(solver: str, r: Tensor, z: Tensor, eps: float) -> float:
     """r'M r for z = M r.
 
     Raises:
-        ValueError: negative beyond rounding, so M is not positive definite.
+        ValueError: negative beyond rounding, or zero with z, so M is not positive definite.
     """
     value = dot(r, z)
-    if value < -eps * norm(r) * norm(z):
+    if value < -eps * norm(r) * norm(z) or norm(z) == 0 < norm(r):
         raise ValueError(
             f"{solver}: r'M r = {value:.3g} for the preconditioner M and a residual r; give a "
             "positive definite M."

@@ -186,8 +186,11 @@ def largest_residual(problem: Problem, state: State) -> float:
 
 
 def error_bound(problem: Problem, state: State, normal: float | None) -> float | None:
-    """|x - B^+ b| = |B^+ r| = |(B'B)^-1 B'r|, so at most |r| / gap and at most |B'r| / gap^2."""
-    if not problem.gap:
+    """|x - B^+ b| = |B^+ r| = |(B'B)^-1 B'r|, so at most |r| / gap and at most |B'r| / gap^2.
+
+    None where no gap is known, or where a direction that was met denies it.
+    """
+    if not problem.gap or state.run.direction is not None:
         return None
     by_residual = largest_residual(problem, state) / problem.gap
     if normal is None:

@@ -27,7 +27,8 @@ class Direction:
     """A direction d and the curvature of A + damping I along it.
 
     Attributes:
-        vector: d, of length 1, flat, shape (n,).
+        vector: d, of length 1, flat, shape (n,). It points along the residual, r'd > 0, so that
+            x'A x / 2 - b'x falls from x on the way along d, and without end if d is `negative`.
         value: d'(A + damping I)d, in A's units.
         error: within which rounding leaves `value`.
     """
