@@ -32,21 +32,36 @@ def ranks(low: float, high: float, size: int, vectors: int, failure: float) -> t
         failure: the chance that the rank lies outside; half of it on either side.
     """
 
-    def is_enough(k: int) -> bool:  # for a share of `low` or more
-        return 1 - chance_below(low, k, size, vectors) >= failure / 2
+    low, high = snapped(low), snapped(high)
 
-    def is_too_many(k: int) -> bool:  # for a share of `high` or less
-        return chance_below(high, k, size, vectors) < failure / 2
+    def is_enough(k: int) -> bool:
+        return chance_of_at_least(low, k, size, vectors) >= failure / 2
 
-    least = 0 if low <= ROUNDING else first(is_enough, size)
-    most = size if high >= 1 - ROUNDING else first(is_too_many, size) - 1
-    return least, max(least, most)
+    def is_too_many(k: int) -> bool:
+        return chance_of_at_most(high, k, size, vectors) < failure / 2
+
+    least = first(is_enough, size)
+    return least, max(least, first(is_too_many, size + 1) - 1)
 
 
-def chance_below(share: float, k: int, size: int, vectors: int) -> float:
-    """The chance that a projector of rank `k` keeps at most `share`, strictly between 0 and 1."""
-    if k in (0, size):
-        return float(k == 0)
+def snapped(share: float) -> float:
+    """`share` between 0 and 1, and at one of them where only rounding keeps it away."""
+    if share <= ROUNDING:
+        return 0.0
+    return 1.0 if share >= 1 - ROUNDING else share
+
+
+def chance_of_at_least(share: float, k: int, size: int, vectors: int) -> float:
+    """That a projector of rank `k` keeps `share` or more."""
+    return chance_of_at_most(1 - share, size - k, size, vectors)  # what the other one keeps
+
+
+def chance_of_at_most(share: float, k: int, size: int, vectors: int) -> float:
+    """That a projector of rank `k` keeps `share` or less."""
+    if k == 0 or share == 1:
+        return 1.0
+    if k == size or share == 0:
+        return 0.0
     return beta_distribution(share, vectors * k / 2, vectors * (size - k) / 2)
 
 
