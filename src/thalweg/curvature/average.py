@@ -144,6 +144,16 @@ class Average(ParameterOperator):
             total += weight * diagonal
         return total
 
+    def exact_trace(self) -> float | None:
+        """sum_b w_b tr A_b, where all parts know theirs."""
+        total = 0.0
+        for weight, operator in self._operators():
+            trace = operator.exact_trace()
+            if trace is None:
+                return None
+            total += weight * trace
+        return total
+
     def close(self) -> None:
         """Free what the parts keep; `loss` and `gradient` stay, products are refused."""
         for _, operator in self._kept:

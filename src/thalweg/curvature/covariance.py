@@ -20,7 +20,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from thalweg.curvature.batches import Batch
+from thalweg.curvature.batches import Batch, samples_of
 from thalweg.curvature.hessian import Hessian
 from thalweg.curvature.operator import ParameterOperator
 from thalweg.curvature.problem import Loss, Problem, Selection, Term
@@ -54,7 +54,7 @@ class GradientCovariance(SecondMoment):
         params: names to tensors; the values are copied.
         reduction: "mean" or "sum", what the loss does. g_n is N times a sample's share of the
             gradient of a mean, and the share itself of the gradient of a sum.
-        samples: N, where rows of the output belong to samples in runs.
+        samples: N, where rows of the output belong to samples in runs; None for one row each.
         check: see that the loss does not couple samples.
 
     Raises:
@@ -74,9 +74,10 @@ class GradientCovariance(SecondMoment):
     ) -> None:
         super().__init__("GradientCovariance", output, loss, params, PSD)
         kept = self.linearization
-        self.rows = SampleRows(self.name, kept.outputs, [self.loss_of_output.gradient], samples)
+        self.rows = SampleRows(self.name, kept.outputs, [self.loss_of_output.partly], samples)
+        self.loss_of_output.close()
         if check:
-            check_separate(kept, loss, self.rows.samples)
+            check_separate(kept, loss, self.rows)
         self._reduction = reduction
         self._share, self._whole = 1.0, Whole()
 
@@ -140,6 +141,7 @@ class GradientCovariance(SecondMoment):
                 term.loss_of_output,
                 term.params,
                 reduction=kind,
+                samples=int(samples_of(term.batch)),
                 check=check and term.stream == 0,
             )
             return found.within(whole, term.samples / problem.batches.total)

@@ -17,7 +17,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from thalweg.curvature.batches import Batch
+from thalweg.curvature.batches import Batch, samples_of
 from thalweg.curvature.hessian import Hessian
 from thalweg.curvature.operator import ParameterOperator
 from thalweg.curvature.problem import Loss, Problem, Selection, Term
@@ -36,7 +36,7 @@ class EmpiricalFisher(SecondMoment):
         loss: from that output to a scalar tensor: the mean, or sum, of the samples' losses.
         params: names to tensors; the values are copied.
         reduction: "mean" or "sum", what the loss does.
-        samples: N, where rows of the output belong to samples in runs.
+        samples: N, where rows of the output belong to samples in runs; None for one row each.
         total: T, what the mean was taken over; None for N. A sample's loss is T times its share
             of the mean.
         check: see that the loss does not couple samples.
@@ -59,9 +59,10 @@ class EmpiricalFisher(SecondMoment):
     ) -> None:
         super().__init__("EmpiricalFisher", output, loss, params, PSD)
         kept = self.linearization
-        self.rows = SampleRows(self.name, kept.outputs, [self.loss_of_output.gradient], samples)
+        self.rows = SampleRows(self.name, kept.outputs, [self.loss_of_output.partly], samples)
+        self.loss_of_output.close()
         if check:
-            check_separate(kept, loss, self.rows.samples)
+            check_separate(kept, loss, self.rows)
         scale = 1.0 if reduction == "sum" else total or float(self.rows.samples)
         self.frame = Frame(scale, 1 / scale)
 
@@ -107,6 +108,7 @@ class EmpiricalFisher(SecondMoment):
                 term.loss_of_output,
                 term.params,
                 reduction=kind,
+                samples=int(samples_of(term.batch)),
                 total=term.samples,
                 check=check and term.stream == 0,
             )

@@ -77,6 +77,7 @@ class Fisher(PulledBack):
             apart = kl_divergence(center, predicted(likelihood, found))
             return reduced(apart, reduction, counted)
 
+        self.loss_of_output.close()
         self._divergence = DifferentiatedLoss(self.linearization, divergence)
         self.metric = self._divergence.hessian
 
@@ -143,6 +144,11 @@ class Fisher(PulledBack):
             check=check,
         )
         return problem.operator(make, of_penalty=Hessian)
+
+    @property
+    def held(self) -> int:
+        """Bytes of the kept graphs, beside the parameters."""
+        return super().held + self._divergence.held
 
     def close(self) -> None:
         """Free the graphs; `loss` and `gradient` stay, products are refused from here on."""

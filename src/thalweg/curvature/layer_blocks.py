@@ -75,7 +75,8 @@ class BlockDiagonal(ParameterOperator):
 
         Args:
             operator_of: from names of parameters to the operator in which they alone vary.
-            groups: labels to names; `layers` gives those of a model.
+            groups: labels to names; `layers` gives those of a model. Operators refuse a group that
+                the loss does not use at all; leave it out, or take `within`, where it is zero.
         """
         return cls({label: operator_of(tuple(names)) for label, names in groups.items()})
 

@@ -13,6 +13,7 @@ Memory until `close()`: the graphs of the forward and of the backward pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, final
 
 import torch
@@ -120,11 +121,11 @@ class Linearization:
         with twice_differentiable(), explained(self.name):
             return derivatives(of, by, weights, stacked)
 
-    @property
+    @cached_property
     def at_once(self) -> int:
-        """How many vectors one pass should take."""
-        numbers = self.layout.size + sum(z.numel() for z in self.outputs)
-        return max(1, NUMBERS_AT_ONCE // max(1, numbers))
+        """How many vectors one pass should take: each needs about what the graphs hold."""
+        numbers = self.held // self.layout.dtype.itemsize + self.layout.size
+        return max(1, NUMBERS_AT_ONCE // numbers)
 
     @property
     def held(self) -> int:

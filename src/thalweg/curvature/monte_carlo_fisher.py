@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from thalweg.curvature.batches import Batch
+from thalweg.curvature.batches import Batch, samples_of
 from thalweg.curvature.differentiation import twice_differentiable
 from thalweg.curvature.hessian import Hessian
 from thalweg.curvature.likelihood import (
@@ -30,13 +30,19 @@ from thalweg.curvature.likelihood import (
     predicted,
     reduced,
 )
-from thalweg.curvature.linearization import Leaves, Linearization
+from thalweg.curvature.linearization import Linearization
 from thalweg.curvature.operator import ParameterOperator
 from thalweg.curvature.problem import Loss, Problem, Selection, Term
 from thalweg.curvature.pulled_back import PSD, LossOfOutput
 from thalweg.curvature.random_state import RandomState
 from thalweg.curvature.reduction import Reduction, reduction_of
-from thalweg.curvature.sample_gradients import Frame, SampleRows, SecondMoment, check_separate
+from thalweg.curvature.sample_gradients import (
+    Frame,
+    Partly,
+    SampleRows,
+    SecondMoment,
+    check_separate,
+)
 
 
 @final
@@ -51,6 +57,7 @@ class MonteCarloFisher(SecondMoment):
         params: names to tensors; the values are copied.
         reduction: "mean" over the entries of the distribution's batch, or "sum".
         counted: which of these entries count, booleans of the batch's shape; None for all.
+        samples: N, where rows of the output belong to samples in runs; None for one row each.
         draws: S, targets drawn for each entry.
         seed: of the draws; the program's own random state is left as it is.
         stream: another one gives other draws under the same seed.
@@ -70,6 +77,7 @@ class MonteCarloFisher(SecondMoment):
         *,
         reduction: Reduction = "mean",
         counted: Tensor | None = None,
+        samples: int | None = None,
         draws: int = 1,
         seed: int = 0,
         stream: int = 0,
@@ -86,9 +94,10 @@ class MonteCarloFisher(SecondMoment):
             density = predicted(likelihood, found)
             return [reduced(-density.log_prob(y), reduction, counted) for y in targets]
 
-        self.rows = SampleRows(self.name, kept.outputs, gradients(kept, surprises))
+        self.rows = SampleRows(self.name, kept.outputs, gradients(kept, surprises), samples)
+        self.loss_of_output.close()
         if check:
-            check_separate(kept, lambda found: surprises(found)[0], self.rows.samples)
+            check_separate(kept, lambda found: surprises(found)[0], self.rows)
         entries = center.batch_shape.numel() if counted is None else int(counted.sum())
         scale = 1.0 if reduction == "sum" else float(entries)
         self.frame = Frame(scale, 1 / (scale * draws))
@@ -144,6 +153,7 @@ class MonteCarloFisher(SecondMoment):
                 term.params,
                 reduction=kind,
                 counted=known.counted(term.batch.targets),
+                samples=int(samples_of(term.batch)),
                 draws=draws,
                 seed=seed,
                 stream=term.stream,
@@ -177,11 +187,11 @@ def drawn(
         return list(distribution.sample((draws,)))
 
 
-def gradients(linearization: Linearization, losses: Callable[[Any], list[Tensor]]) -> list[Leaves]:
-    """For each of the losses of the output, its gradient in the outputs."""
+def gradients(linearization: Linearization, losses: Callable[[Any], list[Tensor]]) -> list[Partly]:
+    """For each of the losses of the output, its gradient in the outputs that it uses."""
     with twice_differentiable():
         point = [z.clone().requires_grad_() for z in linearization.outputs]
         return [
-            torch.autograd.grad(value, point, retain_graph=True, materialize_grads=True)
+            torch.autograd.grad(value, point, retain_graph=True, allow_unused=True)
             for value in losses(linearization.rebuilt(point))
         ]

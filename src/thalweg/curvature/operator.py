@@ -52,6 +52,10 @@ class Operator(LinearMap):
         """The diagonal, shape (n,), where it costs no more than a few products; None elsewhere."""
         return None
 
+    def exact_trace(self) -> float | None:
+        """The trace where it does not need n products, though maybe a pass for every sample."""
+        return None
+
     def __repr__(self) -> str:
         """Name, size, precision and facts on one line."""
         facts = "".join(f", {fact}" for fact in sorted(self.facts))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from thalweg.curvature.differentiation import explained, twice_differentiable
 from thalweg.curvature.linearization import Leaves, Linearization, derivatives
+from thalweg.curvature.memory import graph_bytes
 from thalweg.curvature.operator import ParameterOperator
 from thalweg.curvature.snapshot import Snapshot
 
@@ -92,7 +93,7 @@ class PulledBack(ParameterOperator):
     @property
     def held(self) -> int:
         """Bytes of the kept graphs, beside the parameters."""
-        return self.linearization.held
+        return self.linearization.held + self.loss_of_output.held
 
     def close(self) -> None:
         """Free the graphs; `loss` and `gradient` stay, products are refused from here on."""
@@ -111,6 +112,7 @@ class DifferentiatedLoss:
     Attributes:
         value: a float.
         gradient: for each output, of its shape.
+        partly: the same, None for an output that the loss does not use.
 
     Raises:
         TypeError: the loss is no tensor.
@@ -124,10 +126,16 @@ class DifferentiatedLoss:
             self._point: Leaves = tuple(z.clone().requires_grad_() for z in linearization.outputs)
             # A loss that works in place must not find a leaf.
             value = loss(linearization.rebuilt([z.clone() for z in self._point]))
-            self._gradient: Leaves = torch.autograd.grad(
-                checked(self._name, value), self._point, create_graph=True, materialize_grads=True
+            found = torch.autograd.grad(
+                checked(self._name, value), self._point, create_graph=True, allow_unused=True
             )
         self.value = float(value.detach())
+        self.partly: tuple[Tensor | None, ...] = tuple(
+            None if g is None else g.detach() for g in found
+        )
+        self._gradient: Leaves = tuple(
+            torch.zeros_like(z) if g is None else g for g, z in zip(found, self._point, strict=True)
+        )
         self.gradient: Leaves = tuple(g.detach() for g in self._gradient)
 
     @property
@@ -145,9 +153,14 @@ class DifferentiatedLoss:
         with twice_differentiable(), explained(self._name):
             return derivatives(of, self._point, weights, stacked)
 
+    @property
+    def held(self) -> int:
+        """Bytes of the kept graph and the gradient."""
+        return graph_bytes((*self._gradient, *self.gradient))
+
     def close(self) -> None:
-        """Free the graph."""
-        self._point = self._gradient = ()
+        """Free the graph and the gradient."""
+        self._point = self._gradient = self.gradient = self.partly = ()
 
 
 def checked(name: str, value: object) -> Tensor:

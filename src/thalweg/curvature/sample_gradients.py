@@ -22,6 +22,8 @@ from thalweg.curvature.differentiation import twice_differentiable
 from thalweg.curvature.linearization import Leaves, Linearization
 from thalweg.curvature.pulled_back import LossOfOutput, PulledBack
 
+Partly = tuple[Tensor | None, ...]  # one for each differentiable tensor of an output, or None
+
 # Sums in another order differ by this many units of rounding.
 COUPLING_UNITS = 1e3
 
@@ -33,50 +35,71 @@ class SampleRows:
     Args:
         name: of the operator that asks, for messages.
         outputs: the output's tensors.
-        gradients: for each loss, its gradient in them.
-        samples: N; the first axis of each tensor holds the samples, in runs of equal length. None
-            takes the length of the shortest.
+        gradients: for each loss, its gradient in them; None in a tensor that it does not use.
+        samples: N; the first axis of each tensor that is used holds the samples, in runs of equal
+            length. None takes its length.
+
+    Attributes:
+        samples: N.
+        losses: S.
+        used: numbers of the tensors that a loss uses.
 
     Raises:
-        ValueError: a tensor has no first axis, or one that is no multiple of N.
+        ValueError: a tensor that is used has no first axis, or one that is no multiple of N.
     """
 
     def __init__(
-        self, name: str, outputs: Leaves, gradients: Sequence[Leaves], samples: int | None = None
+        self, name: str, outputs: Leaves, gradients: Sequence[Partly], samples: int | None = None
     ) -> None:
-        self.samples = samples_in(name, outputs, samples)
-        self._shapes = [z.shape for z in outputs]
-        stacks = (torch.stack(rows) for rows in zip(*gradients, strict=True))
-        self._rows = [rows.reshape(len(rows), self.samples, -1) for rows in stacks]
-        self.losses = len(self._rows[0])
+        first = gradients[0]
+        self.used = [i for i, gradient in enumerate(first) if gradient is not None]
+        self.samples = samples_in(name, [outputs[i] for i in self.used], samples)
+        self.losses, self._outputs = len(gradients), outputs
+        self._rows = {i: self._stacked([one[i] for one in gradients]) for i in self.used}
+
+    def _stacked(self, gradients: Sequence[Tensor | None]) -> Tensor:
+        """(S, N, D) of the gradients in one tensor."""
+        present = [gradient for gradient in gradients if gradient is not None]
+        return torch.stack(present).reshape(self.losses, self.samples, -1)
 
     def along(self, tangents: Leaves) -> Tensor:
         """u_n' t_n for each loss and sample, shape (S, N); with k in front for k tangents."""
         terms = [
-            torch.einsum("snd,...nd->...sn", rows, self._by_sample(tangent, shape))
-            for rows, tangent, shape in zip(self._rows, tangents, self._shapes, strict=True)
+            torch.einsum("snd,...nd->...sn", rows, self._by_sample(tangents[i], i))
+            for i, rows in self._rows.items()
         ]
         return sum(terms[1:], terms[0])
 
     def combined(self, weights: Tensor) -> Leaves:
         """sum_s weights[s, n] u_n in the outputs' shapes; with k in front for (k, S, N)."""
-        return tuple(
-            torch.einsum("snd,...sn->...nd", rows, weights.to(rows.dtype)).reshape(
-                *weights.shape[:-2], *shape
-            )
-            for rows, shape in zip(self._rows, self._shapes, strict=True)
-        )
+        front = weights.shape[:-2]
+        found = [z.new_zeros(*front, *z.shape) for z in self._outputs]
+        for i, rows in self._rows.items():
+            sums = torch.einsum("snd,...sn->...nd", rows, weights.to(rows.dtype))
+            found[i] = sums.reshape(found[i].shape)
+        return tuple(found)
 
-    def _by_sample(self, tangent: Tensor, shape: torch.Size) -> Tensor:
+    def _by_sample(self, tangent: Tensor, number: int) -> Tensor:
+        shape = self._outputs[number].shape
         front = tangent.shape[: tangent.dim() - len(shape)]
         return tangent.reshape(*front, self.samples, shape.numel() // self.samples)
+
+    @property
+    def held(self) -> int:
+        """Bytes of the rows."""
+        return sum(rows.numel() * rows.element_size() for rows in self._rows.values())
+
+    def close(self) -> None:
+        """Free the rows."""
+        self._rows, self._outputs = {}, ()
 
     def units(self, size: int) -> Iterator[Tensor]:
         """Weights that single out one loss and sample each, (k, S, N), k at most `size`."""
         total = self.losses * self.samples
         for start in range(0, total, size):
-            places = torch.arange(start, min(start + size, total), device=self._rows[0].device)
-            marks = torch.nn.functional.one_hot(places, total).to(self._rows[0].dtype)
+            like = self._rows[self.used[0]]
+            places = torch.arange(start, min(start + size, total), device=like.device)
+            marks = torch.nn.functional.one_hot(places, total).to(like.dtype)
             yield marks.reshape(-1, self.losses, self.samples)
 
 
@@ -119,8 +142,19 @@ class SecondMoment(PulledBack):
         """sum_n weights_n c r_n, shape (n,), or (n, k) for k weights."""
         return self.frame.scale * self.linearization.pull(self.rows.combined(weights))
 
+    @property
+    def held(self) -> int:
+        """Bytes of the kept graphs and rows, beside the parameters."""
+        return super().held + self.rows.held
+
+    def close(self) -> None:
+        """Free the graphs and rows; `loss` and `gradient` stay, products are refused."""
+        super().close()
+        self.rows.close()
+
     def exact_trace(self) -> float:
         """w sum_n |c r_n - m|^2; one backward pass for every sample, as many at once as fit."""
+        self.linearization.check_open()
         squares, frame = 0.0, self.frame
         for marks in self.rows.units(self.linearization.at_once):
             parts = self._combined(marks)
@@ -129,20 +163,20 @@ class SecondMoment(PulledBack):
         return frame.weight * squares
 
 
-def samples_in(name: str, outputs: Leaves, samples: int | None) -> int:
+def samples_in(name: str, outputs: Sequence[Tensor], samples: int | None) -> int:
     """N, checked against the outputs; see `SampleRows`."""
-    lengths = [z.shape[0] if z.dim() else 0 for z in outputs]
-    count = min(lengths) if samples is None else samples
-    for z, length in zip(outputs, lengths, strict=True):
-        if not count or not length or length % count:
+    count = samples or (outputs[0].shape[0] if outputs[0].dim() else 0)
+    for z in outputs:
+        if not z.dim() or not z.shape[0] or not count or z.shape[0] % count:
             raise ValueError(
                 f"{name}: a tensor of the output has shape {tuple(z.shape)}, and the batch "
-                f"{count or 'no'} samples; its first axis must hold the samples."
+                f"{count or 'no'} samples; its first axis must hold the samples. Let the model "
+                "return it so, or leave it out of the loss."
             )
     return count
 
 
-def check_separate(linearization: Linearization, loss: LossOfOutput, samples: int) -> None:
+def check_separate(linearization: Linearization, loss: LossOfOutput, rows: SampleRows) -> None:
     """Refuse a loss that couples samples: then no sample has a loss of its own.
 
     Every other sample's output is replaced by its neighbour's; the loss's gradient in the outputs
@@ -151,12 +185,13 @@ def check_separate(linearization: Linearization, loss: LossOfOutput, samples: in
     Raises:
         ValueError: it does not.
     """
-    if samples < 2:
+    if rows.samples < 2:
         return
-    moved = torch.arange(samples)
-    moved[::2] = (moved[::2] + 1) % samples
-    before = output_gradients(linearization, loss, torch.arange(samples))
-    after = output_gradients(linearization, loss, moved)
+    order = torch.arange(rows.samples)
+    moved = order.clone()
+    moved[::2] = (moved[::2] + 1) % rows.samples
+    before = output_gradients(linearization, loss, rows, order)
+    after = output_gradients(linearization, loss, rows, moved)
     for old, new in zip(before, after, strict=True):
         allowed = COUPLING_UNITS * torch.finfo(old.dtype).eps * float(old.abs().max())
         if not float((new - old)[1::2].abs().max()) <= allowed:
@@ -167,12 +202,16 @@ def check_separate(linearization: Linearization, loss: LossOfOutput, samples: in
             )
 
 
-def output_gradients(linearization: Linearization, loss: LossOfOutput, order: Tensor) -> Leaves:
-    """The loss's gradient in the outputs with samples in this order, each of shape (N, D)."""
-    samples = len(order)
+def output_gradients(
+    linearization: Linearization, loss: LossOfOutput, rows: SampleRows, order: Tensor
+) -> Leaves:
+    """The loss's gradient in each output that it uses, (N, D), with the samples in this order."""
+    found = list(linearization.outputs)
+    point = {}
     with twice_differentiable():
-        rows = [z.reshape(samples, -1)[order.to(z.device)] for z in linearization.outputs]
-        point = [row.requires_grad_() for row in rows]
-        shaped = zip(point, linearization.outputs, strict=True)
-        value = loss(linearization.rebuilt([p.reshape(z.shape).clone() for p, z in shaped]))
-        return torch.autograd.grad(value, point, materialize_grads=True)
+        for i in rows.used:
+            z = found[i]
+            point[i] = z.reshape(len(order), -1)[order.to(z.device)].requires_grad_()
+            found[i] = point[i].reshape(z.shape).clone()
+        value = loss(linearization.rebuilt(found))
+        return torch.autograd.grad(value, list(point.values()), materialize_grads=True)
