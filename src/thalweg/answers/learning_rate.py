@@ -14,6 +14,10 @@ The ends of the interval are of different strength. A Ritz value never exceeds l
 rounding, so no rate above `high` is stable: a fact. That none below `low` diverges holds but for a
 millionth of the random start vectors (`linalg.extremes`).
 
+Steps can tell the two ends apart only where the loss is its parabola over the displacements that
+rounding allows. A net of rectified linear units in float32 may have a kink nearer than that: then
+the check says how rough the loss is and leaves the answer unconfirmed; float64 resolves more.
+
 All this is about full-batch steps near where the parameters are. Curvature changes along the way;
 training at the edge of stability, where 2 / lambda_max hovers at the rate in use, is no fault; and
 the noise of minibatches may ask for less.
@@ -32,9 +36,10 @@ from torch import Tensor, nn
 from thalweg.answers.methods import Method, Name
 from thalweg.answers.place import curvature_at
 from thalweg.answers.stepping import Stepped, stepped
-from thalweg.curvature import Operator, ParameterOperator, Preconditioned
+from thalweg.curvature import ParameterOperator, Preconditioned
 from thalweg.linalg import Extremes, lanczos
 
+SWINGS = (1.0, 3.0, -3.0)
 MARGIN = 0.01  # beyond the ends of the interval, where steps must tell
 DEFAULT_MOMENTUM: dict[str, float] = {"gradient-descent": 0.0}
 
@@ -72,6 +77,8 @@ class LearningRate:
             g.g / g.Hg (with a diagonal P, g.P^-1 g / ...); infinite where it is not curved upwards.
         below: steps at a rate just below `maximal.low`; they should come back. None if unchecked.
         above: steps at a rate just above `maximal.high`; they should leave.
+        roughness: |(g(w + h v) - g(w)) / h - lambda v| / lambda over the displacements h of those
+            steps, v the stiffest direction; nan if unchecked.
         extremes: the ends of the spectrum that all this rests on.
     """
 
@@ -81,21 +88,34 @@ class LearningRate:
     along_gradient: float
     below: Stepped | None
     above: Stepped | None
+    roughness: float
     extremes: Extremes
 
     @property
     def confirmed(self) -> bool | None:
-        """Whether stepping agreed; None if it was not tried or nothing is curved upwards."""
+        """Whether stepping agreed.
+
+        None if it was not tried, if nothing is curved upwards, or if the loss is too rough there
+        for steps to tell.
+        """
         if self.below is None or self.above is None:
             return None
-        return self.above.grew and not self.below.grew
+        agreed = self.above.grew and not self.below.grew
+        return True if agreed else None if self.roughness > MARGIN / 2 else False
+
+    @property
+    def check(self) -> str:
+        """What the check by stepping came to, in words."""
+        if self.confirmed is None:
+            rough = f"too rough to check by stepping ({self.roughness:.1%})"
+            return "not checked by stepping" if self.below is None else rough
+        return "confirmed by stepping" if self.confirmed else "NOT confirmed by stepping"
 
     def __str__(self) -> str:
         """On three lines."""
-        checked = {None: "not checked", True: "confirmed", False: "NOT confirmed"}
         return (
             f"{self.method.name}: optimal learning rate {self.optimal}\n"
-            f"maximal learning rate {self.maximal}, {checked[self.confirmed]} by stepping\n"
+            f"maximal learning rate {self.maximal}, {self.check}\n"
             f"along the gradient {self.along_gradient:.4g}"
         )
 
@@ -110,7 +130,7 @@ def learning_rate(
     diagonal: Tensor | None = None,
     tol: float = 1e-3,
     max_products: int = 100,
-    steps: int = 12,
+    steps: int | None = None,
     seed: int = 0,
     **options: Any,
 ) -> LearningRate:
@@ -126,7 +146,8 @@ def learning_rate(
             `curvature.adam_preconditioner`'s without its factor 1 - b1^t); ones if None.
         tol: relative error of the largest eigenvalue, proved.
         max_products: of the Hessian, at the most.
-        steps: to check the answer with, at either end of the interval, a gradient each; 0 for none.
+        steps: to check the answer with, at either end of the interval, a gradient each; by default
+            12, with momentum 36; 0 for none.
         seed: of the random start vector.
         options: for `Hessian.of_model`.
 
@@ -136,7 +157,7 @@ def learning_rate(
         FloatingPointError: a product is not finite.
     """
     chosen = Method(method, DEFAULT_MOMENTUM.get(method, 0.9) if momentum is None else momentum)
-    check_steps(steps)
+    steps = check_steps((36 if chosen.momentum else 12) if steps is None else steps)
     with curvature_at("learning_rate", model, loss, data, options) as hessian:
         seen = hessian if diagonal is None else Preconditioned(hessian, diagonal)
         ends = lanczos(
@@ -150,9 +171,11 @@ def learning_rate(
         maximal = rate(chosen.limit, ends)
         along = along_gradient(hessian, diagonal)
         below = above = None
+        roughness = math.nan
         if steps and math.isfinite(maximal.high):
-            below, above = checked(chosen, hessian, ends, maximal, steps, diagonal)
-    return LearningRate(chosen, rate(chosen.fastest, ends), maximal, along, below, above, ends)
+            below, above, roughness = checked(chosen, hessian, ends, maximal, steps, diagonal)
+    optimal = rate(chosen.fastest, ends)
+    return LearningRate(chosen, optimal, maximal, along, below, above, roughness, ends)
 
 
 def rate(reach: float, ends: Extremes) -> Rate:
@@ -180,13 +203,12 @@ def checked(
     maximal: Rate,
     steps: int,
     diagonal: Tensor | None,
-) -> tuple[Stepped, Stepped]:
-    """Steps just below and just above the maximal rate's interval."""
-    direction = ends.largest.vector
-    if diagonal is not None:
-        direction = direction * diagonal.to(direction).rsqrt()
-        direction = direction / direction.norm()
-    reach = displacement(hessian)
+) -> tuple[Stepped, Stepped, float]:
+    """Steps just below and just above the maximal rate's interval, and the roughness there."""
+    direction, image = stiffest(ends, diagonal)
+    roughness, reach = min(
+        (roughness_at(hessian, direction, image, reach), reach) for reach in reaches(hessian.dtype)
+    )
     below, above = (
         stepped(
             method,
@@ -199,15 +221,43 @@ def checked(
         )
         for lr in ((1 - MARGIN) * maximal.low, (1 + MARGIN) * maximal.high)
     )
-    return below, above
+    return below, above, roughness
 
 
-def displacement(operator: Operator) -> float:
-    """A length at which gradients differ by more than their rounding and less than they bend."""
-    return math.sqrt(torch.finfo(operator.dtype).eps)
+def stiffest(ends: Extremes, diagonal: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The direction v in which the method's steps are stiffest, of length 1, and H v.
+
+    An eigenvector u of P^-1/2 H P^-1/2 is v = P^-1/2 u in the parameters, and H v = lambda P v.
+    """
+    v, weight = ends.largest.vector, torch.ones(())
+    if diagonal is not None:
+        weight = diagonal.to(v)
+        v = v * weight.rsqrt()
+        v = v / v.norm()
+    return v, ends.largest.value * weight.to(v) * v
 
 
-def check_steps(steps: int) -> None:
-    """Raise ValueError on a number of steps that shows nothing."""
-    if steps != 0 and steps < 4:
-        raise ValueError(f"learning_rate(steps={steps}): give at least 4, or 0 for no check.")
+def roughness_at(
+    hessian: ParameterOperator, direction: Tensor, image: Tensor, reach: float
+) -> float:
+    """How far the gradient's changes over a few displacements are from the Hessian's, as a share.
+
+    With momentum the first steps swing to twice the displacement that they begin at.
+    """
+    changes = (
+        (hessian.gradient_at(way * reach * direction) - hessian.gradient) / (way * reach)
+        for way in SWINGS
+    )
+    return max(float((change - image).norm() / image.norm()) for change in changes)
+
+
+def reaches(dtype: torch.dtype) -> list[float]:
+    """Displacements to choose from: at the root of rounding, and smaller for losses with kinks."""
+    return [math.sqrt(torch.finfo(dtype).eps) * 10.0**-i for i in range(4)]
+
+
+def check_steps(steps: int) -> int:
+    """`steps`; raises ValueError on a number that shows nothing."""
+    if steps != 0 and steps < 6:
+        raise ValueError(f"learning_rate(steps={steps}): give at least 6, or 0 for no check.")
+    return steps

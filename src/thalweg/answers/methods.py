@@ -9,9 +9,10 @@ x = lr * curvature the position obeys  d_{t+1} = c1 d_t + c0 d_{t-1}:
     Adam, P held still  c1 = 1 + b - (1 - b) x  c0 = -b              of the preconditioned curvature
 
 The largest modulus of a root of z^2 - c1 z - c0 is the factor by which the error shrinks in the
-long run. `fastest` is the largest x at which it is smallest: there the stiffest direction
-converges as fast as it can, and every flatter one faster than at any smaller rate. `limit` is the x
-at which it reaches 1, with a root at z = -1: beyond, every step overshoots by more than it gains.
+long run. `limit` is the x at which it reaches 1, with a root at z = -1: beyond, every step
+overshoots by more than it gains. `fastest` is the x at which it is smallest; with momentum it is
+sqrt(b) all the way from (1 - sqrt(b))^2 to (1 + sqrt(b))^2, almost the limit, and the middle of
+that range is taken: half the limit, as for gradient descent.
 
 LeCun, Simard & Pearlmutter (1993); B. Polyak, *Some methods of speeding up the convergence of
 iteration methods* (1964); Cohen et al. (arXiv 2207.14484) for Adam.
@@ -68,15 +69,8 @@ class Method:
 
     @property
     def fastest(self) -> float:
-        """The largest lr * curvature at which the long-run factor is smallest."""
-        b = self.momentum
-        damped = (1 + math.sqrt(b)) ** 2
-        return {
-            "gradient-descent": 1.0,
-            "momentum": damped,
-            "nesterov": 1.0,
-            "adam": damped / (1 - b),
-        }[self.name]
+        """The lr * curvature at which the long-run factor is smallest; see the module."""
+        return 1.0 if self.name == "nesterov" else self.limit / 2
 
     def recursion(self, x: float) -> tuple[float, float]:
         """(c1, c0) at x = lr * curvature."""

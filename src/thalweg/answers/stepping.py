@@ -5,6 +5,9 @@ does to the stiffest direction is seen on the tilted loss L(w) - g . w, g the gr
 point, which is stationary there and has the same Hessian: from a small displacement along a
 direction v, its steps come back at a stable rate and leave at an unstable one. Only gradients of
 the real loss are used, so this is a check of the prediction and not a repetition of it.
+
+What steps do across v is left out: along a direction that is curved downwards they leave at every
+rate, and rounding is enough to begin with.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ import torch
 from torch import Tensor
 
 from thalweg.answers.methods import Method
+
+GONE = 10.0  # times the first displacement: further out the loss may be another one
+FEWEST = 6  # steps, which show a factor
 
 Gradient = Callable[[Tensor], Tensor]  # of the displacement from the point, both of shape (n,)
 
@@ -60,7 +66,7 @@ def stepped(
         gradient: of the loss at the point plus a displacement.
         direction: v, of length 1, shape (n,).
         lr: the learning rate.
-        steps: how many, at least 2; each takes one gradient.
+        steps: how many, at least 6; each takes one gradient. They end early once they are gone.
         reach: length of the first displacement; small against the scale at which the curvature
             changes.
         diagonal: P, positive, shape (n,), which the method divides by; ones if None.
@@ -72,10 +78,13 @@ def stepped(
         ahead = look_ahead(method, place, buffer, lr)
         slope = gradient(ahead) - at_rest
         place, buffer = moved(method, place, buffer, slope, lr, diagonal)
+        place = (place @ direction) * direction
         lengths.append(abs(float(place @ direction)) / reach)
         if not math.isfinite(lengths[-1]):
             return Stepped(lr, math.inf, len(lengths))
-    return Stepped(lr, mean_factor(lengths), steps)
+        if lengths[-1] > GONE and len(lengths) >= FEWEST:
+            break
+    return Stepped(lr, mean_factor(lengths), len(lengths))
 
 
 def look_ahead(method: Method, place: Tensor, buffer: Tensor, lr: float) -> Tensor:
@@ -100,9 +109,13 @@ def moved(
 
 
 def mean_factor(lengths: list[float]) -> float:
-    """The mean factor a step, from the later half: what the start was has died away there."""
-    half = len(lengths) // 2
-    before, after = max(lengths[: half + 1][-2:]), max(lengths[-2:])
+    """The mean factor a step, between the middle third and the last.
+
+    What the start was has died away there, and a third is long enough for a place that swings
+    through zero to show how far it swings.
+    """
+    third = len(lengths) // 3
+    before, after = max(lengths[third : 2 * third]), max(lengths[-third:])
     if before == 0:
         return 0.0
-    return float((after / before) ** (1 / max(1, len(lengths) - 1 - half)))
+    return float((after / before) ** (1 / (len(lengths) - 2 * third)))
