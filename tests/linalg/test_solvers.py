@@ -282,6 +282,17 @@ def test_a_noisy_operator_is_not_believed(name, noise):
     assert found.residual > 1e-6
 
 
+def test_a_run_that_made_it_worse_is_taken_back():
+    """MINRES far beyond its reach: its rounding grows with the square of the condition number."""
+    for seed in range(4):
+        a = operator_of(powers(-10, 0, 60), seed, torch.float32)
+        b = vector(60, seed, torch.float32)
+        found = minres(a, b, tol=1e-5, max_products=1000)
+        assert found.status == "stagnated"
+        assert found.products < 400
+        assert found.relative_residual <= 1
+
+
 @every_symmetric
 def test_a_drifting_run_is_caught_and_run_again(name):
     """Products that are wrong once: the residual of the recursion is then not the true one."""

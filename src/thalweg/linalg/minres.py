@@ -21,7 +21,7 @@ this norm.
 C. Paige & M. Saunders, *SIAM J. Numer. Anal.* 12 (1975), in the notation of Y. Liu & F. Roosta,
 *SIAM J. Optim.* 32 (2022), whose test of the curvature this is.
 
-Cost: one product a step and one or two at the end. Memory: 9 n numbers.
+Cost: one product a step and one or two at the end. Memory: 11 n numbers.
 """
 
 import math

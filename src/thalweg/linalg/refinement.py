@@ -127,7 +127,7 @@ def judged(
             return "inconsistent"
         case "least squares" if is_least_squares(problem, state):
             return "least squares" if precondition is identity else "inconsistent"
-    if state.run.outcome == "spent" or problem.is_spent():
+    if state.run.outcome == "spent":
         return "out of products"
     if problem.is_at_rounding(length(state.r), state.x, ROUNDING_UNITS):
         return "stagnated"
