@@ -16,12 +16,13 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
 
-from thalweg.curvature import Hessian
+from thalweg.curvature import EmpiricalFisher, Fisher, GradientCovariance, Hessian
 from thalweg.curvature.distributed import shared_facts
 
 pytestmark = pytest.mark.skipif(
     not (dist.is_available() and dist.is_gloo_available()), reason="needs gloo"
 )
+OVER_SAMPLES = [Fisher, EmpiricalFisher, GradientCovariance]
 CLOSE = {"rtol": 1e-12, "atol": 1e-14}
 
 
@@ -92,6 +93,16 @@ def group_by_hand(rank):
     return found(Hessian.of_model(network(), sums, share(rank), group=dist.group.WORLD))
 
 
+def traced(operator):
+    return operator.to_dense(), operator.exact_trace()
+
+
+def sums_over_samples(rank):
+    model = DistributedDataParallel(network())
+    made = [kind.of_model(model, F.cross_entropy, share(rank)) for kind in OVER_SAMPLES]
+    return [traced(operator) for operator in made]
+
+
 def vectors_that_differ(rank):
     hessian = Hessian.of_model(network(), F.cross_entropy, share(rank), group=dist.group.WORLD)
     return hessian @ torch.full((hessian.size,), 1.0 + rank, dtype=hessian.dtype)
@@ -133,6 +144,7 @@ WORK = {
         parts,
         subset_of_parts,
         group_by_hand,
+        sums_over_samples,
         vectors_that_differ,
         facts,
         one_fails_when_made,
@@ -191,6 +203,15 @@ def test_equals_one_process_with_all_the_data(both, name, rank):
 def test_every_rank_has_the_same_numbers(both, name):
     for number in ("dense", "loss", "gradient", "elsewhere"):
         assert_close(both[0][name][number], both[1][name][number], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("rank", [0, 1])
+def test_sums_over_samples_are_those_of_all_ranks(both, number, rank):
+    expected = traced(OVER_SAMPLES[number].of_model(network(), F.cross_entropy, everything()))
+    dense, trace = both[rank]["sums_over_samples"][number]
+    assert_close(dense, expected[0], **CLOSE)
+    assert trace == (expected[1] and pytest.approx(expected[1], rel=1e-12))
 
 
 def test_a_sharded_model_trains_on_as_before(both):

@@ -21,6 +21,7 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from thalweg.curvature.batches import Batch, samples_of
+from thalweg.curvature.distributed import Group, group_of, total
 from thalweg.curvature.hessian import Hessian
 from thalweg.curvature.operator import ParameterOperator
 from thalweg.curvature.problem import Loss, Problem, Selection, Term
@@ -112,6 +113,7 @@ class GradientCovariance(SecondMoment):
         samples: Callable[[Batch], float] | None = None,
         memory: float | None = None,
         check: bool = True,
+        group: Group | None = None,
     ) -> ParameterOperator:
         """The covariance of the samples' gradients over all `data`, in the model's parameters.
 
@@ -127,6 +129,7 @@ class GradientCovariance(SecondMoment):
             memory: bytes that may be kept for products; None for a quarter of what is free.
             check: see that the loss repeats itself and does not couple samples, and that the
                 matrix is symmetric.
+            group: the processes whose data counts; by default those that train the model together.
 
         `Problem` says more on each. A penalty has no place here: it is the same for all samples.
 
@@ -134,6 +137,7 @@ class GradientCovariance(SecondMoment):
             TypeError, ValueError: as `Problem` and the constructor, or the check failed.
         """
         kind, whole = reduction or reduction_of(loss), Whole()
+        group = group_of(model) if group is None else group
 
         def make(term: Term) -> GradientCovariance:
             found = cls(
@@ -155,7 +159,9 @@ class GradientCovariance(SecondMoment):
             samples=samples,
             memory=memory,
             check=check,
+            group=group,
         )
         operator = problem.operator(make, of_penalty=Hessian)
+        whole.samples = round(total(whole.samples, group))
         whole.gradient = operator.gradient
         return operator

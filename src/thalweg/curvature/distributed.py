@@ -170,6 +170,13 @@ class AcrossRanks(ParameterOperator):
         unknown = total(local is None, self._group)
         return None if local is None or unknown else self._sum(lambda: local, local)
 
+    def exact_trace(self) -> float | None:
+        """The sum of the ranks' traces, where all know theirs."""
+        with together(self._group):
+            local = self._local.exact_trace()
+        unknown = total(local is None, self._group)
+        return None if local is None or unknown else total(local, self._group)
+
     def _first_ranks(self, tensor: Tensor) -> Tensor:
         common = tensor.detach().clone(memory_format=torch.contiguous_format)
         dist.broadcast(common, group=self._group, group_src=0)

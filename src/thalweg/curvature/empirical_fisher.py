@@ -18,6 +18,7 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from thalweg.curvature.batches import Batch, samples_of
+from thalweg.curvature.distributed import Group
 from thalweg.curvature.hessian import Hessian
 from thalweg.curvature.operator import ParameterOperator
 from thalweg.curvature.problem import Loss, Problem, Selection, Term
@@ -78,6 +79,7 @@ class EmpiricalFisher(SecondMoment):
         samples: Callable[[Batch], float] | None = None,
         memory: float | None = None,
         check: bool = True,
+        group: Group | None = None,
     ) -> ParameterOperator:
         """The empirical Fisher of all `data`, in the model's parameters.
 
@@ -94,6 +96,7 @@ class EmpiricalFisher(SecondMoment):
             memory: bytes that may be kept for products; None for a quarter of what is free.
             check: see that the loss repeats itself and does not couple samples, and that the
                 matrix is symmetric.
+            group: the processes whose data counts; by default those that train the model together.
 
         `Problem` says more on each.
 
@@ -122,5 +125,6 @@ class EmpiricalFisher(SecondMoment):
             samples=samples,
             memory=memory,
             check=check,
+            group=group,
         )
         return problem.operator(make, of_penalty=Hessian)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from thalweg.curvature.batches import Batch
+from thalweg.curvature.distributed import Group
 from thalweg.curvature.hessian import Hessian
 from thalweg.curvature.likelihood import (
     OfOutput,
@@ -94,6 +95,7 @@ class Fisher(PulledBack):
         samples: Callable[[Batch], float] | None = None,
         memory: float | None = None,
         check: bool = True,
+        group: Group | None = None,
     ) -> ParameterOperator:
         """The true Fisher of all `data`, in the model's parameters.
 
@@ -111,6 +113,7 @@ class Fisher(PulledBack):
             memory: bytes that may be kept for products; None for a quarter of what is free.
             check: see that the loss repeats itself, that the matrix is symmetric, and that the
                 distribution explains the loss (the gradient is that of -log p).
+            group: the processes whose data counts; by default those that train the model together.
 
         `Problem` says more on each.
 
@@ -142,6 +145,7 @@ class Fisher(PulledBack):
             samples=samples,
             memory=memory,
             check=check,
+            group=group,
         )
         return problem.operator(make, of_penalty=Hessian)
 

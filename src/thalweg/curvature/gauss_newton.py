@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from thalweg.curvature.batches import Batch
 from thalweg.curvature.convexity import is_convex, is_piecewise_linear
+from thalweg.curvature.distributed import Group
 from thalweg.curvature.hessian import Hessian
 from thalweg.curvature.operator import ParameterOperator
 from thalweg.curvature.problem import Loss, Penalty, Problem, Selection
@@ -86,6 +87,7 @@ class GaussNewton(PulledBack):
         samples: Callable[[Batch], float] | None = None,
         memory: float | None = None,
         check: bool = True,
+        group: Group | None = None,
         convex: bool | None = None,
     ) -> ParameterOperator:
         """The Gauss-Newton matrix of the loss of all `data`, in the model's parameters.
@@ -103,6 +105,7 @@ class GaussNewton(PulledBack):
             check: see that the loss repeats itself and that the matrix is symmetric.
             convex: whether the loss is convex in the model's output; None knows it of PyTorch's
                 losses and claims it of no other.
+            group: the processes whose data counts; by default those that train the model together.
 
         `Problem` says more on each.
 
@@ -122,6 +125,7 @@ class GaussNewton(PulledBack):
             samples=samples,
             memory=memory,
             check=check,
+            group=group,
         )
         return problem.operator(
             lambda term: cls(term.output, term.loss_of_output, term.params, convex=bowl),

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from thalweg.curvature import memory as memory_of
 from thalweg.curvature.batches import Batches
+from thalweg.curvature.distributed import plain
 from thalweg.curvature.layout import Layout
 from thalweg.curvature.linear_map import LinearMap
 from thalweg.curvature.linearization import Leaves, Linearization
@@ -76,13 +77,14 @@ class Jacobian(LinearMap):
         Args:
             model: in the mode (train or eval) that is meant; it is left as it is.
             data: one batch (inputs, targets), or a list or `DataLoader` of batches; targets are
-                not looked at and may be None.
+                not looked at and may be None. Under DDP, those of this process.
             params: which parameters vary, as for `Problem`; None for all that require gradients.
             memory: bytes that may be kept for products; None for a quarter of what is free.
 
         Raises:
             TypeError, ValueError: as `Batches`, `Problem` and the constructor.
         """
+        model = plain(model)
         batches, variables = Batches(data), Snapshot.of(selected(model, params))
         frozen = FrozenModel(model, constants(model, variables))
 

@@ -22,6 +22,7 @@ from torch.distributions import Distribution
 
 from thalweg.curvature.batches import Batch, samples_of
 from thalweg.curvature.differentiation import twice_differentiable
+from thalweg.curvature.distributed import Group
 from thalweg.curvature.hessian import Hessian
 from thalweg.curvature.likelihood import (
     OfOutput,
@@ -117,6 +118,7 @@ class MonteCarloFisher(SecondMoment):
         samples: Callable[[Batch], float] | None = None,
         memory: float | None = None,
         check: bool = True,
+        group: Group | None = None,
     ) -> ParameterOperator:
         """The Monte-Carlo Fisher of all `data`, in the model's parameters.
 
@@ -136,6 +138,7 @@ class MonteCarloFisher(SecondMoment):
             memory: bytes that may be kept for products; None for a quarter of what is free.
             check: see that the loss repeats itself, that the matrix is symmetric, and that the
                 distribution explains the loss (the gradient is that of -log p).
+            group: the processes whose data counts; by default those that train the model together.
 
         `Problem` says more on each.
 
@@ -172,6 +175,7 @@ class MonteCarloFisher(SecondMoment):
             samples=samples,
             memory=memory,
             check=check,
+            group=group,
         )
         return problem.operator(make, of_penalty=Hessian)
 
