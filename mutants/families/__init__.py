@@ -9,6 +9,7 @@ from mutants.families import (
     landscapes,
     lanes,
     matrices,
+    native,
     options,
     programs,
     squares,
@@ -21,7 +22,7 @@ FAMILIES = {
     for module in (
         *(descent, squares, adam, successors, matrices),
         *(wrappers, averages, companions),
-        *(lanes, programs, options, declarations),
+        *(lanes, programs, native, options, declarations),
         landscapes,
     )
 }

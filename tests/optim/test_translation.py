@@ -175,3 +175,9 @@ def test_without_a_lasting_folder_the_process_has_its_own(monkeypatch, tmp_path)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(taken))
     assert toolchain.library(SOURCE).twice(3) == 6
     assert toolchain._own_folder().is_dir()
+
+
+def test_a_folder_that_takes_no_files_is_done_without(monkeypatch, tmp_path):
+    monkeypatch.setattr(toolchain, "_folder", lambda: tmp_path / "gone")
+    assert toolchain.library(SOURCE).twice(5) == 10
+    assert not (tmp_path / "gone").exists()

@@ -28,13 +28,26 @@ def library(source: str) -> ctypes.CDLL:
     """
     command = _compiler()
     name = hashlib.sha256("\0".join((source, *command, *FLAGS, _processor())).encode()).hexdigest()
-    path = _folder() / f"{name[:32]}.so"
-    if not path.exists():
-        _compile(command, source, path)
+    try:
+        path = _made(_folder() / f"{name[:32]}.so", command, source)
+    except OSError:  # a disk that is full, or a folder that only seems to take files
+        path = _made(_own_folder() / f"{name[:32]}.so", command, source)
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise RuntimeError(f"the compiled library cannot be loaded: {error}") from error
+
+
+def _made(path: Path, command: tuple[str, ...], source: str) -> Path:
+    """`path`, with the compiled source in it.
+
+    Raises:
+        RuntimeError: the compiler fails.
+        OSError: nothing can be written there.
+    """
+    if not path.exists():
+        _compile(command, source, path)
+    return path
 
 
 def _compile(command: tuple[str, ...], source: str, path: Path) -> None:
