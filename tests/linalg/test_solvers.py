@@ -197,6 +197,12 @@ def test_no_bound_is_stated_where_none_is_known(name):
     assert found.energy_bound is None
 
 
+def test_damping_bounds_nothing_where_an_operator_may_be_indefinite():
+    a, b = operator_of(line(-3, 5, 40)), vector(40)
+    assert minres(a, b, damping=0.5).error is None
+    assert minres(a, b, damping=0.5, gap=1e-3).error is not None
+
+
 @every_solver
 @pytest.mark.parametrize("budget", [*range(1, 12), 40])
 def test_the_budget_is_obeyed_and_the_count_is_true(name, budget):
