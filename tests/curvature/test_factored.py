@@ -138,9 +138,21 @@ def test_singular_factors_of_any_size_have_damped_inverses(scale):
     assert torch.isfinite(inverse @ torch.randn(operator.size)).all()
 
 
+def test_a_layer_without_inputs_splits_its_damping_evenly():
+    data = (torch.zeros(4, 3), torch.randn(4, 2))
+    operator = Kronecker.of_model(nn.Linear(3, 2, bias=False), F.mse_loss, data)
+    inverse = operator.inverse(0.25, split="factored").to_dense()
+    # (I + 0.5 I) (x) (0 + 0.5 I), inverted; the loss is a mean over two outputs.
+    close(inverse, torch.eye(6) / (1.5 * 0.5))
+
+
 def test_zero_damping_needs_a_regular_matrix(operator):
     with pytest.raises(ValueError, match="singular to rounding"):
         operator.inverse(0.0)
+    x = torch.randn(20, 1).repeat(1, 2) * torch.tensor([1.0, 0.3])
+    repeated = Kronecker.of_model(nn.Linear(2, 2), F.mse_loss, (x, torch.randn(20, 2)))
+    with pytest.raises(ValueError, match="singular to rounding"):
+        repeated.inverse(0.0)
     x = torch.randn(20, 2)
     regular = Kronecker.of_model(nn.Linear(2, 2), F.mse_loss, (x, torch.randn(20, 2)))
     close(regular.inverse(0.0).to_dense() @ regular.to_dense(), torch.eye(6), 1e-11)

@@ -12,6 +12,7 @@ from kronecker_references import (
 )
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg.curvature import Kronecker
@@ -232,7 +233,7 @@ class Norms(nn.Module):
             nn.Conv1d(2, 4, 2),
             nn.BatchNorm1d(4),
             nn.GroupNorm(2, 4),
-            nn.InstanceNorm1d(4, affine=True),
+            nn.InstanceNorm1d(4, affine=True, track_running_stats=True),
             nn.Tanh(),
             nn.LayerNorm((4, 5)),
             nn.RMSNorm(5),
@@ -316,6 +317,50 @@ def test_every_parameter_has_one_block():
     names = [name for block in operator._blocks for name in block.names]
     assert sorted(names) == sorted(dict(model.named_parameters()))
     assert set(operator.structure) == set(names)
+
+
+def test_layers_whose_samples_are_coupled_otherwise_are_uncovered():
+    class Running(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x):
+            return torch.tanh(self.layer(x)).cumsum(0)
+
+    model, inputs, targets = Running(), torch.randn(2, 3), torch.randn(2, 2)
+    operator = Kronecker.of_model(model, F.mse_loss, (inputs, targets))
+    assert operator.uncovered == ("layer.weight", "layer.bias")
+    exact = dense_gauss_newton(model, F.mse_loss, inputs, targets)
+    for name in operator.uncovered:
+        close(dense_block(operator, [name]), exact[name, name])
+
+
+def test_sparse_gradients_and_checkpoints_are_layers_like_others():
+    class Checkpointed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(5, 3, sparse=True)
+            self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 2)
+
+        def forward(self, x):
+            x = self.embedding(x)
+            x = checkpoint(lambda x: self.first(x).relu_(), x, use_reentrant=False)
+            return self.last(x)
+
+    data = (torch.randint(5, (6,)), torch.randn(6, 2))
+    operator = Kronecker.of_model(Checkpointed(), F.mse_loss, data)
+    assert operator.uncovered == ()
+    assert set(operator.structure.values()) == {"Kronecker"}
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_may_be_off_around_it(mode):
+    model, data = nn.Linear(3, 2), (torch.randn(4, 3), torch.randn(4, 2))
+    expected = Kronecker.of_model(model, F.mse_loss, data).to_dense()
+    with mode():
+        found = Kronecker.of_model(model, F.mse_loss, data).to_dense()
+    assert torch.equal(found, expected)
 
 
 def test_batch_statistics_do_not_make_layers_uncovered():
