@@ -129,8 +129,10 @@ def test_the_same_seed_gives_the_same_answer_and_leaves_the_programs_stream_alon
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_rounding_is_the_least_threshold():
-    found = inertia(with_spectrum(line(-1, 1, 60), dtype=torch.float32), negligible=0.0)
+@pytest.mark.parametrize("products", [20, 60])
+def test_rounding_is_the_least_threshold(products):
+    operator = with_spectrum(line(-1, 1, 60), dtype=torch.float32)
+    found = inertia(operator, negligible=0.0, max_products=products)
     assert 1e-7 < found.threshold < 1e-4
 
 

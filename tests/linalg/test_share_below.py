@@ -95,6 +95,19 @@ def test_a_point_that_is_a_ritz_value_needs_no_border():
     assert low <= float(squares[exact < x].sum()) <= high < 1
 
 
+@pytest.mark.parametrize("off", [1e-15, -1e-14, 1e-13, -1e-12, 1e-10, -1e-8])
+@pytest.mark.parametrize("i", [0, 4, 9])
+def test_a_point_close_to_a_ritz_value_loses_no_digits(off, i):
+    operator = with_spectrum(line(-1, 1, 60))
+    krylov, _ = run(operator, 10)
+    ritz = krylov.ritz()
+    weights = ritz.weights[0].square()
+    low, high = share_below(krylov, float(ritz.values[i]) + off)
+    below = float(weights[:i].sum())
+    assert low == pytest.approx(below, abs=1e-7)
+    assert high == pytest.approx(below + float(weights[i]), abs=1e-7)
+
+
 def test_rules_by_example():
     nodes, weights = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.5, 0.25, 0.25])
     assert at_a_node(nodes, weights, 2.0) == (0.5, 0.75)

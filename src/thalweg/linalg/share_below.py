@@ -11,13 +11,12 @@ That quadrature (Gauss-Radau) has the nodes and weights of T bordered by one mor
 diagonal entry makes x an eigenvalue: x + c'(T - x)^-1 c, with c the coupling of the next vector.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 from thalweg.linalg.krylov import Krylov, Ritz
-
-# Beyond so many |A| the border's entry would drown the others' digits.
-LARGEST_ENTRY = 1e6
 
 
 def share_below(krylov: Krylov, x: float) -> tuple[float, float]:
@@ -32,7 +31,7 @@ def share_below(krylov: Krylov, x: float) -> tuple[float, float]:
         share = float(weights[ritz.values < x].sum())
         return share, share
     entry = float((krylov.coupling @ ritz.weights).square().div(ritz.values - x).sum())
-    if not abs(entry) <= LARGEST_ENTRY * float(ritz.values.abs().max()):
+    if not math.isfinite(entry):  # x is a Ritz value already
         return between_nodes(ritz.values, weights, x)
     return at_a_node(*bordered(krylov, ritz, x + entry), x)
 
