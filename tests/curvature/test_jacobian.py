@@ -23,8 +23,13 @@ def test_one_batch_against_its_rows(name):
     assert relative(jacobian.T.to_dense(), expected.T) < 1e-13
 
 
-@pytest.mark.parametrize("name", sorted(set(NETWORKS) - RANDOM))
-@pytest.mark.parametrize("memory", [None, 0, 3000])
+STACKED = [
+    *(("mlp", memory) for memory in (None, 3000)),
+    *((name, 0) for name in sorted(set(NETWORKS) - RANDOM)),
+]
+
+
+@pytest.mark.parametrize(("name", "memory"), STACKED)
 def test_batches_lie_one_below_the_other(name, memory):
     model, _, batches = NETWORKS[name]()
     params = trainable(model)

@@ -29,9 +29,8 @@ def from_gradients(kind, g):
     return centred.T @ centred / len(g)
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize(("name", "memory"), [("mlp", None), *((name, 0) for name in ALONE)])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("memory", [None, 0])
 def test_equals_the_sum_over_batches_of_one(name, kind, memory):
     model, loss, data = NETWORKS[name]()
     g = sample_gradients(model, loss, data, trainable(model))
@@ -153,8 +152,7 @@ TRACED = [EmpiricalFisher, GradientCovariance, MonteCarloFisher]
 
 
 @pytest.mark.parametrize("kind", TRACED)
-@pytest.mark.parametrize("memory", [None, 0])
-@pytest.mark.parametrize("at_once", [1, 3, 1000])
+@pytest.mark.parametrize(("memory", "at_once"), [(None, 1), (None, 3), (0, 1000)])
 def test_the_trace_is_exact(kind, memory, at_once, monkeypatch):
     model, loss, data = mlp()
     operator = kind.of_model(model, loss, data, memory=memory)

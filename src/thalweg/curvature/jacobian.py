@@ -19,7 +19,7 @@ from thalweg.curvature.batches import Batches
 from thalweg.curvature.distributed import plain
 from thalweg.curvature.layout import Layout
 from thalweg.curvature.linear_map import LinearMap
-from thalweg.curvature.linearization import Leaves, Linearization
+from thalweg.curvature.linearization import Leaves, Linearization, by_chunks
 from thalweg.curvature.linearization import joined as joined_columns
 from thalweg.curvature.linearization import spread as spread_columns
 from thalweg.curvature.model_loss import FrozenModel
@@ -116,19 +116,17 @@ class Jacobian(LinearMap):
         return self._linearization.held
 
     def _product(self, vector: Tensor) -> Tensor:
-        return self._flat(self._linearization.push(vector), stacked=False)
+        stacked = vector.dim() == 2
+        return self._flat(self._linearization.push(vector), stacked=stacked)
 
     def _products(self, vectors: Tensor) -> Tensor:
-        chunks: tuple[Tensor, ...] = torch.split(vectors, self._linearization.at_once, 1)
-        return torch.cat([self._flat(self._linearization.push(v), stacked=True) for v in chunks], 1)
+        return by_chunks(self._product, vectors, self._linearization.at_once)
 
     def _transposed_product(self, vector: Tensor) -> Tensor:
         return self._linearization.pull(self._leaves(vector)).to(self.dtype)
 
     def _transposed_products(self, vectors: Tensor) -> Tensor:
-        chunks: tuple[Tensor, ...] = torch.split(vectors, self._linearization.at_once, 1)
-        rows = [self._linearization.pull(self._leaves(chunk)) for chunk in chunks]
-        return torch.cat(rows, 1).to(self.dtype)
+        return by_chunks(self._transposed_product, vectors, self._linearization.at_once)
 
     def _flat(self, leaves: Leaves, *, stacked: bool) -> Tensor:
         named = dict(zip(self.outputs.names, leaves, strict=True))

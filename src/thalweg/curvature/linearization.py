@@ -28,8 +28,9 @@ from thalweg.curvature.snapshot import Snapshot
 
 Leaves = tuple[Tensor, ...]  # one for each differentiable tensor of an output
 
-# Numbers that one pass for several vectors may handle at once: 256 MB in float64.
-NUMBERS_AT_ONCE = 2**25
+# One pass for several vectors saves the overhead of many; once the tensors no longer fit the
+# processor's caches (here: numbers in all), passes one by one are as fast or faster.
+NUMBERS_AT_ONCE = 2**20
 
 
 @final
@@ -147,6 +148,14 @@ class Linearization:
         """Free the graphs; products are refused from here on."""
         self._params, self._ends, self._leaves, self.outputs = {}, (), [], ()
         self._seeds, self._pulled, self._closed = (), None, True
+
+
+def by_chunks(product: Callable[[Tensor], Tensor], vectors: Tensor, size: int) -> Tensor:
+    """`product` of (n, k), by `size` columns at once; a single column goes as (n,)."""
+    if size == 1:
+        return torch.stack([product(column) for column in vectors.unbind(1)], 1)
+    chunks: tuple[Tensor, ...] = torch.split(vectors, size, 1)
+    return torch.cat([product(chunk) for chunk in chunks], 1)
 
 
 def derivatives(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from thalweg.curvature.differentiation import explained, twice_differentiable
-from thalweg.curvature.linearization import Leaves, Linearization, derivatives
+from thalweg.curvature.linearization import Leaves, Linearization, by_chunks, derivatives
 from thalweg.curvature.memory import graph_bytes
 from thalweg.curvature.operator import ParameterOperator
 from thalweg.curvature.snapshot import Snapshot
@@ -57,8 +57,7 @@ class PulledBack(ParameterOperator):
         return self._pulled_back(vector)
 
     def _products(self, vectors: Tensor) -> Tensor:
-        chunks: tuple[Tensor, ...] = torch.split(vectors, self.linearization.at_once, 1)
-        return torch.cat([self._pulled_back(chunk) for chunk in chunks], 1)
+        return by_chunks(self._pulled_back, vectors, self.linearization.at_once)
 
     def _pulled_back(self, vectors: Tensor) -> Tensor:
         return self.linearization.pull(self.metric(self.linearization.push(vectors)))
