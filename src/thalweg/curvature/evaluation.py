@@ -149,12 +149,13 @@ def exact_gradients(
 ) -> Iterator[list[Tensor]]:
     """Derivatives in a plan's parameters, (N, *shape) each; large ones a sample at a time."""
     shapes = at.shapes
+    entries = {i: at.uses[i].entries() for i in plan.uses}
     count = len(at.output.rows)
     wide = sum(shapes[name].numel() for name in plan.names) > LARGEST_AT_ONCE / count
     for part in [slice(n, n + 1) for n in range(count)] if wide else [slice(None)]:
         found: dict[str, Tensor] = {}
         for i in plan.uses:
-            use, a, g = at.uses[i].use, at.uses[i].entries()[part], derivatives[i][part]
+            use, a, g = at.uses[i].use, entries[i][part], derivatives[i][part]
             for name, gradient in layer_derivatives(use, a, g, shapes).items():
                 found[name] = found.get(name, 0) + gradient
         yield [found[name] for name in plan.names]
