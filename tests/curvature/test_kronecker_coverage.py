@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from thalweg.curvature import Kronecker
+from thalweg.curvature import Kronecker, evaluation
 
 
 @pytest.fixture(autouse=True)
@@ -151,6 +151,14 @@ def test_other_parameters_have_their_exact_blocks(case, full):
         scale = max(float(part.abs().max()) for part in exact.values())
         close(actual, expected if full else expected.diagonal().diag(), 1e-14, scale)
     assert seen
+
+
+def test_large_parameters_are_taken_a_sample_at_a_time(monkeypatch):
+    model, batch = Tied(), (torch.randint(5, (3, 4)), torch.randint(5, (3, 4)))
+    whole = Kronecker.of_model(model, cross_entropy_of_positions, batch)
+    monkeypatch.setattr(evaluation, "LARGEST_AT_ONCE", 1)
+    parts = Kronecker.of_model(model, cross_entropy_of_positions, batch)
+    close(parts.to_dense(), whole.to_dense())
 
 
 def test_every_parameter_has_one_block():
