@@ -131,12 +131,10 @@ class SecondMoment(PulledBack):
     def _pulled_back(self, vectors: Tensor) -> Tensor:
         frame = self.frame
         along = frame.scale * self.rows.along(self.linearization.push(vectors))
-        if frame.about is None:
-            return frame.weight * self._combined(along)
-        along = along - (frame.about @ vectors).to(along.dtype)[..., None, None]
-        sums = along.sum((-2, -1)).to(vectors.dtype)
-        mean_part = frame.about.outer(sums) if sums.dim() else frame.about * sums
-        return frame.weight * (self._combined(along) - mean_part)
+        if frame.about is not None:
+            # The deviations from the mean of all data sum to zero: once is enough.
+            along = along - (frame.about @ vectors).to(along.dtype)[..., None, None]
+        return frame.weight * self._combined(along)
 
     def _combined(self, weights: Tensor) -> Tensor:
         """sum_n weights_n c r_n, shape (n,), or (n, k) for k weights."""
