@@ -9,7 +9,12 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 # What PyTorch says of an operation without a second, or a forward-mode, derivative.
-MISSING = ("is not implemented", "Double backwards is not supported", "does not support it")
+MISSING = (
+    "is not implemented",
+    "Double backwards is not supported",
+    "does not support it",
+    "must implement the jvp",
+)
 CUDNN = "Double backwards is not supported for CuDNN RNNs"
 
 
@@ -36,7 +41,8 @@ def explained(name: str = "Hessian") -> Iterator[None]:
             "Build the operator and take its products under "
             "torch.backends.cudnn.flags(enabled=False)."
             if CUDNN in str(error)
-            else "Write it with other operations, or use critical_rate, which takes the loss alone."
+            else "Write it with other operations, take another way (way='reverse' has the fewest "
+            "preconditions), or use critical_rate, which takes the loss alone."
         )
         raise NotImplementedError(
             f"{name}: an operation of the loss has no second derivative in PyTorch ({error}). "

@@ -29,15 +29,15 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.curvature.batches import Batch
-from thalweg.curvature.differentiation import explained, twice_differentiable
+from thalweg.curvature.differentiation import twice_differentiable
 from thalweg.curvature.distributed import Group
 from thalweg.curvature.layout import Layout
-from thalweg.curvature.memory import graph_bytes
 from thalweg.curvature.model_loss import LossOfParameters
 from thalweg.curvature.operator import ParameterOperator
 from thalweg.curvature.problem import Loss, Penalty, Problem, Selection
 from thalweg.curvature.reduction import Reduction
 from thalweg.curvature.snapshot import Snapshot
+from thalweg.curvature.ways import Way, WayName, chosen
 
 
 @final
@@ -49,11 +49,15 @@ class Hessian(ParameterOperator):
             handed, which are copies. It is called once, and its side effects are its own
             (`curvature.model_loss` makes a function of a model's loss that has none).
         params: names to tensors; the values are copied, so later updates do not disturb.
+        way: how products are taken: "reverse", "forward", "linearize", "compiled", or "auto" for
+            the fastest by measurement; see `curvature.ways`.
+        products: how many are to be expected; "auto" prepares what they can pay for.
 
     Attributes:
         loss: the loss there, a float.
         gradient: the gradient there, flat, shape (n,).
         layout: where each parameter lies in the flat vectors.
+        measured: seconds of a product by each way that "auto" tried.
 
     Raises:
         TypeError: `params` is not a mapping of names to tensors, or the loss no tensor.
@@ -66,17 +70,22 @@ class Hessian(ParameterOperator):
     or call `close()`, to free the graph as soon as the products are done.
     """
 
-    def __init__(self, loss: LossOfParameters, params: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        loss: LossOfParameters,
+        params: Mapping[str, Tensor],
+        *,
+        way: WayName = "reverse",
+        products: int = 100,
+    ) -> None:
         self.layout = Layout.of(params)
         self.name = "Hessian"
         self.facts = frozenset()
-        self._function = loss
-        with twice_differentiable():
-            self._params = Snapshot.of(params).variables()
-            value = checked_loss(loss(dict(self._params)))
-            self._gradients: dict[str, Tensor] | None = kept_gradients(value, self._params)
-        self.loss = float(value.detach())
-        self.gradient = self.layout.flatten(self._filled(self._gradients)).detach()
+        self._function, self._params = loss, Snapshot.of(params)
+        self._way: Way | None
+        self._way, self.measured = chosen(way, loss, self._params, products)
+        self.loss = self._way.loss
+        self.gradient = self._flat(self._way.gradients)
 
     @classmethod
     def of_model(
@@ -92,6 +101,8 @@ class Hessian(ParameterOperator):
         memory: float | None = None,
         check: bool = True,
         group: Group | None = None,
+        way: WayName = "reverse",
+        products: int = 100,
     ) -> ParameterOperator:
         """The Hessian of the loss of all `data`, in the model's parameters.
 
@@ -111,6 +122,7 @@ class Hessian(ParameterOperator):
                 forward pass and two products on the first batch.
             group: the processes whose data counts; by default those that train the model together
                 (DDP, FSDP2), each with its own share in `data`.
+            way, products: of each batch's Hessian, as in the constructor.
 
         `Problem` says more on each.
 
@@ -129,29 +141,17 @@ class Hessian(ParameterOperator):
             check=check,
             group=group,
         )
-        return problem.operator(lambda term: cls(term.loss, term.params), of_penalty=cls)
+        return problem.operator(
+            lambda term: cls(term.loss, term.params, way=way, products=products), of_penalty=cls
+        )
 
     @property
     def held(self) -> int:
-        """Bytes of the kept graph, beside the parameters."""
-        if self._gradients is None:
-            return 0
-        return graph_bytes(self._gradients.values(), without=self._params.values())
+        """Bytes kept for products, beside the parameters."""
+        return 0 if self._way is None else self._way.held
 
     def _product(self, vector: Tensor) -> Tensor:
-        gradients = self._open()
-        if not gradients:
-            return torch.zeros_like(vector)
-        parts = self.layout.unflatten(vector.detach())
-        with twice_differentiable(), explained():
-            rows = torch.autograd.grad(
-                list(gradients.values()),
-                list(self._params.values()),
-                [parts[name] for name in gradients],
-                retain_graph=True,
-                materialize_grads=True,
-            )
-        return self.layout.flatten(dict(zip(self._params, rows, strict=True)))
+        return self._flat(self._open().product(self.layout.unflatten(vector.detach())))
 
     @property
     def place(self) -> Tensor:
@@ -178,70 +178,20 @@ class Hessian(ParameterOperator):
         steps = self.layout.unflatten(by.detach())
         return {name: p.detach() + steps[name] for name, p in self._params.items()}
 
-    def _filled(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: gradients.get(name, torch.zeros_like(p)) for name, p in self._params.items()}
+    def _flat(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """The flat vector of parts by name, zero where one is missing."""
+        filled = {name: parts.get(name, torch.zeros_like(p)) for name, p in self._params.items()}
+        return self.layout.flatten(filled).detach()
 
-    def _open(self) -> dict[str, Tensor]:
-        if self._gradients is None:
+    def _open(self) -> Way:
+        if self._way is None:
             raise RuntimeError(
                 "Hessian @ v after close(): the graph was freed. Take the products inside the "
                 "with block, or build the Hessian again."
             )
-        return {name: g for name, g in self._gradients.items() if g.requires_grad}
+        return self._way
 
     def close(self) -> None:
         """Free the graph; `loss` and `gradient` stay, products are refused from here on."""
-        self._gradients = None
-        self._params = {}
-
-
-def checked_loss(value: object) -> Tensor:
-    """`value` as a 0-d tensor with a graph, or an error that says why it is not one."""
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"Hessian: loss(params) returned a {type(value).__name__}; return the loss as a "
-            "scalar tensor, without .item() or float()."
-        )
-    if value.numel() != 1:
-        raise ValueError(
-            f"Hessian: loss(params) has shape {tuple(value.shape)}; return a scalar, such as its "
-            ".mean() or .sum()."
-        )
-    if not bool(torch.isfinite(value.detach()).all()):
-        raise ValueError(
-            f"Hessian: loss(params) is {float(value.detach())}; a loss that is not finite has no "
-            "curvature. Go back to parameters where it is."
-        )
-    if not value.requires_grad:
-        raise ValueError(
-            "Hessian: loss(params) carries no gradient; compute it from the tensors in params, "
-            "without torch.no_grad() or .detach() on the way."
-        )
-    return value.reshape(())
-
-
-def kept_gradients(value: Tensor, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The gradient of each parameter that the loss uses, with its graph."""
-    with explained():
-        gradients = torch.autograd.grad(
-            value, list(params.values()), create_graph=True, allow_unused=True
-        )
-    used = {name: g for name, g in zip(params, gradients, strict=True) if g is not None}
-    if not used:
-        raise ValueError(
-            "Hessian: loss(params) does not depend on params; it may compute with the model's own "
-            "parameters. Use torch.func.functional_call(model, params, inputs), or "
-            "Hessian.of_model(model, loss, data)."
-        )
-    for name, gradient in used.items():
-        if gradient.layout != torch.strided:
-            raise ValueError(
-                f"Hessian: params[{name!r}] has a sparse gradient, which has no second derivative; "
-                "build its layer with sparse=False."
-            )
-        if not bool(gradient.isfinite().all()):
-            raise ValueError(
-                f"Hessian: the gradient of params[{name!r}] is not finite, so the loss has no "
-                "curvature here (a root or a norm at zero?). Go to parameters where it is."
-            )
-    return used
+        self._way = None
+        self._params = Snapshot()

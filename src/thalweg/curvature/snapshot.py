@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import final
 
+import torch
 from torch import Tensor
 
 
@@ -17,7 +18,8 @@ class Snapshot(dict[str, Tensor]):
         """A snapshot of `params`; of a snapshot, itself."""
         if isinstance(params, Snapshot):
             return params
-        return cls({name: whole(p).detach().clone() for name, p in params.items()})
+        with torch.inference_mode(False):  # what is made in inference mode has no derivatives
+            return cls({name: whole(p).detach().clone() for name, p in params.items()})
 
     def variables(self) -> dict[str, Tensor]:
         """The same numbers, in the same memory, each as the beginning of a graph of its own."""
