@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from thalweg.linalg.basis import Basis, norm
+from thalweg.linalg.basis import Basis, dots, norm
 
 
 def filled(count, size, dtype=torch.float64):
@@ -84,3 +84,15 @@ def test_allocates_no_more_than_a_page_ahead_and_never_beyond_its_capacity():
     assert allocated == [8] * 8 + [11] * 3
     with pytest.raises(ValueError, match="11 vectors, its capacity"):
         basis.append(vector)
+
+
+@pytest.mark.parametrize("size", [1, 4095, 4096, 4097, 3_000_000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dots_and_norms_of_long_vectors_keep_their_digits(size, dtype):
+    """Of one sign, where the errors of a running sum do not cancel."""
+    rows, vector = torch.rand(3, size, dtype=dtype), torch.rand(size, dtype=dtype)
+    exact = (rows.double() * vector.double()).sum(1)
+    rtol = 1e-6 if dtype == torch.float32 else 1e-14
+    torch.testing.assert_close(dots(rows, vector), exact, rtol=rtol, atol=0)
+    length = math.sqrt(float(vector.double().square().sum()))
+    assert norm(vector) == pytest.approx(length, rel=rtol)

@@ -5,6 +5,7 @@ moved, so that growing costs no copy: the memory held is that of the vectors pre
 most one page more.
 """
 
+import math
 from typing import final
 
 import torch
@@ -17,6 +18,9 @@ PAGE_ROWS = range(8, 129)
 
 # Entries of the vectors that are rotated at a time, at least; else as many as fill one vector.
 ROTATED_AT_ONCE = 256
+
+# Products that are added up in the vectors' own precision.
+ADDED_AT_ONCE = 4096
 
 
 @final
@@ -77,12 +81,12 @@ class Basis:
         for _ in range(2):
             coefficients = self._coefficients(vector)
             vector = self._less(vector, coefficients)
-            total = total + coefficients.cpu().double()
+            total = total + coefficients.cpu()
         return vector, total
 
     def combined(self, weights: Tensor) -> Tensor:
         """The sum of the vectors by `weights`, (m,) to (n,)."""
-        return -self._less(self._like().new_zeros(self.size), weights.to(self._like()))
+        return -self._less(self._like().new_zeros(self.size), weights)
 
     def rotate(self, weights: Tensor) -> None:
         """Put V W in the place of V: `weights` W, (m, k), has orthonormal columns, k <= m.
@@ -100,13 +104,13 @@ class Basis:
                 page[:, entries].copy_(part)
 
     def _coefficients(self, vector: Tensor) -> Tensor:
-        """V' x, shape (m,)."""
-        parts = [page @ vector for page in self._filled()]
-        return torch.cat([vector.new_empty(0), *parts])
+        """V' x, shape (m,), in float64."""
+        none = torch.empty(0, dtype=torch.float64, device=self.device)
+        return torch.cat([none, *(dots(page, vector) for page in self._filled())])
 
     def _less(self, vector: Tensor, coefficients: Tensor) -> Tensor:
         """x - V c, shape (n,)."""
-        start = 0
+        coefficients, start = coefficients.to(self._like()), 0
         for page in self._filled():
             part = coefficients[start : start + page.shape[0]]
             vector = torch.addmv(vector, page.T, part, alpha=-1)
@@ -128,9 +132,23 @@ class Basis:
         return torch.empty(0, dtype=self.dtype, device=self.device)
 
 
+def dots(rows: Tensor, vector: Tensor) -> Tensor:
+    """The product of `rows`, (m, n), with `vector`, (n,), in float64.
+
+    The entries are multiplied and added in their own precision a few thousand at a time, and those
+    sums in float64. Added one to the other in float32, 25 million squares lose their third digit.
+    """
+    count = len(vector) // ADDED_AT_ONCE
+    whole = count * ADDED_AT_ONCE
+    parts = rows[:, :whole].view(len(rows), count, ADDED_AT_ONCE).transpose(0, 1)
+    sums = torch.bmm(parts, vector[:whole].view(count, ADDED_AT_ONCE, 1))[..., 0]
+    return sums.double().sum(0) + (rows[:, whole:] @ vector[whole:]).double()
+
+
 def norm(vector: Tensor) -> float:
     """The 2-norm, without overflow or underflow of the squares; nan or inf where an entry is."""
     peak = float(vector.abs().max())
     if not 0 < peak < float("inf"):
         return peak
-    return peak * float(torch.linalg.vector_norm(vector / peak))
+    scaled = vector / peak
+    return peak * math.sqrt(float(dots(scaled[None], scaled)))
