@@ -96,3 +96,6 @@ def test_dots_and_norms_of_long_vectors_keep_their_digits(size, dtype):
     torch.testing.assert_close(dots(rows, vector), exact, rtol=rtol, atol=0)
     length = math.sqrt(float(vector.double().square().sum()))
     assert norm(vector) == pytest.approx(length, rel=rtol)
+    columns = torch.stack([vector, vector], 1)  # a vector that does not lie in one piece
+    torch.testing.assert_close(dots(rows, columns[:, 1]), exact, rtol=rtol, atol=0)
+    assert norm(columns[:, 1]) == pytest.approx(length, rel=rtol)

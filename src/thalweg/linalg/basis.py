@@ -141,7 +141,7 @@ def dots(rows: Tensor, vector: Tensor) -> Tensor:
     count = len(vector) // ADDED_AT_ONCE
     whole = count * ADDED_AT_ONCE
     parts = rows[:, :whole].view(len(rows), count, ADDED_AT_ONCE).transpose(0, 1)
-    sums = torch.bmm(parts, vector[:whole].view(count, ADDED_AT_ONCE, 1))[..., 0]
+    sums = torch.bmm(parts, vector[:whole].reshape(count, ADDED_AT_ONCE, 1))[..., 0]
     return sums.double().sum(0) + (rows[:, whole:] @ vector[whole:]).double()
 
 
