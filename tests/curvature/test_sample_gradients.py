@@ -200,3 +200,25 @@ def test_an_output_without_samples_is_refused():
         EmpiricalFisher(
             lambda p: p["w"], lambda z: z.pow(2).mean(), {"w": torch.ones(5, 2)}, samples=2
         )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_targets_that_do_not_count(kind):
+    """The mean is over the S targets that count; N samples vary, the ignored ones at zero."""
+    model, loss, data = mlp()
+    data = [(x, y.clone()) for x, y in data]
+    data[0][1][:2] = -100
+    data[2][1][1] = -100
+    rows = []
+    for x, y in data:
+        for one, label in zip(x, y, strict=True):
+            value = -model(one).log_softmax(0)[label] if label >= 0 else 0 * model(one).sum()
+            found = torch.autograd.grad(value, list(model.parameters()))
+            rows.append(torch.cat([part.reshape(-1) for part in found]))
+    g, counted = torch.stack(rows), sum(int((y >= 0).sum()) for _, y in data)
+    total = counted if kind is EmpiricalFisher else len(g)
+    operator = kind.of_model(model, loss, data)
+    # of T times a sample's share of the mean
+    expected = from_gradients(kind, g * total / counted) * len(g) / total
+    assert relative(operator.to_dense(), expected) < 1e-13
+    assert operator.exact_trace() == pytest.approx(float(expected.trace()), rel=1e-13)

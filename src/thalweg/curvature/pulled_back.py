@@ -6,7 +6,7 @@ Gauss-Newton, the Fishers and the gradients' covariance are all of this form and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -30,8 +30,9 @@ class PulledBack(ParameterOperator):
         loss: from the output to a scalar tensor.
         params: names to tensors.
 
-    A subclass sets `metric` from a tangent of the outputs, one tensor for each (with k of them
-    stacked in front of each where there are k tangents), to M times it.
+    A subclass sets `metric`: from a tangent of the outputs, one tensor for each (with k of them
+    stacked in front of each where there are k tangents), to M times it. Or it overrides
+    `_pulled_back`, the whole product.
     """
 
     metric: Metric
@@ -101,6 +102,7 @@ class PulledBack(ParameterOperator):
         self._params = None
 
 
+@final
 class DifferentiatedLoss:
     """A loss as a function of the outputs: its value, its gradient, its Hessian's products.
 
