@@ -15,6 +15,7 @@ from thalweg.curvature.matrix import Matrix
 from thalweg.curvature.model_loss import model_loss
 from thalweg.curvature.monte_carlo_fisher import MonteCarloFisher
 from thalweg.curvature.operator import Operator, ParameterOperator
+from thalweg.curvature.optimizer_preconditioner import optimizer_preconditioner
 from thalweg.curvature.preconditioned import Preconditioned, adam_preconditioner
 from thalweg.curvature.sharpness import CriticalRate, critical_rate
 from thalweg.curvature.stability import (
@@ -49,6 +50,7 @@ __all__ = [
     "critical_rate",
     "layers",
     "model_loss",
+    "optimizer_preconditioner",
     "sgd_largest_lr",
     "sgd_limit",
 ]
