@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from thalweg.curvature import Hessian, Matrix, Operator
+from thalweg.linalg.deflation import krylov_space, sampled
 from thalweg.linalg.frobenius import squared_frobenius_norm
 from thalweg.linalg.hutchinson import hutchinson_trace, squared_diagonal
 from thalweg.linalg.leave_out import Pairs, jackknife
@@ -241,6 +242,28 @@ def test_hutchinsons_error_is_that_of_its_formula(probes):
     assert spread == pytest.approx(math.sqrt(variance / 25), rel=0.25)
     claimed = sum(one.standard_error for one in found) / len(found)
     assert claimed == pytest.approx(math.sqrt(variance / 25), rel=0.25)
+
+
+def test_the_variances_of_samples_are_estimated_without_bias():
+    """Against the moments of a unit vector uniform in n dimensions, where nothing is deflated."""
+    values, n = SPECTRA["outliers"], 120
+    operator = turned(values)
+    found = []
+    for seed in range(150):
+        generator = torch.Generator().manual_seed(seed)
+        samples = sampled(operator, krylov_space(operator, 0, 16, generator), 16, generator)
+        found.append((samples.variance, float(samples.crossed.mean())))
+
+    def variance(power):
+        """Of n z'A^p z, times n / (n - 1): a sample variance without replacement."""
+        sums = [float((values**p).sum()) for p in (power, 2 * power)]
+        return 2 * n**2 / ((n + 2) * (n - 1)) * (sums[1] - sums[0] ** 2 / n)
+
+    estimates = torch.tensor(found, dtype=torch.float64)
+    errors = estimates.std(0) / math.sqrt(len(found))
+    expected = torch.tensor([variance(1), variance(2)], dtype=torch.float64)
+    assert bool(((estimates.mean(0) - expected).abs() < 4 * errors).all())
+    assert float((errors / expected).max()) < 0.12  # sharp enough to see a factor of a half
 
 
 @every_spectrum
