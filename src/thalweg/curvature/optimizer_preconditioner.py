@@ -75,7 +75,8 @@ def adam(p: Tensor, state: State, group: Group) -> Tensor:
 
 def radam(p: Tensor, state: State, group: Group) -> Tensor:
     """RAdam's: not adaptive until the variance of the second moment is bounded (rho_t > 5)."""
-    t, (b1, b2) = int(state["step"]), group["betas"]
+    t = int(state["step"])
+    b1, b2 = map(float, group["betas"])
     last = 2 / (1 - b2) - 1
     rho = last - 2 * t * b2**t / (1 - b2**t)
     if rho <= 5:

@@ -94,6 +94,15 @@ class Tape:
         """
         return self.play(values)[self.loss_slot]  # type: ignore[no-any-return]
 
+    def loss_of(self, names: Sequence[str]) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
+        """The loss as a function of its leaves by name, as `curvature.Hessian` takes it.
+
+        Args:
+            names: One for each leaf, in order. Leaves that are not given by name stay as they are.
+        """
+        place = {name: index for index, name in enumerate(names)}
+        return lambda values: self.loss({place[name]: one for name, one in values.items()})
+
     def play(
         self,
         values: Mapping[int, torch.Tensor] | Sequence[torch.Tensor] = (),
