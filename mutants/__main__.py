@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mutants.families import FAMILIES
 from mutants.mutant import Mutant, faults
-from mutants.nursery import PASSED, Job, Nest, Outcome, done
+from mutants.nursery import FAULTS, PASSED, Job, Nest, Outcome, done
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -89,7 +89,8 @@ def verdict(one: Outcome) -> str:
         return "SURVIVED"
     if not one.killed:
         return f"BROKEN: its tests did not run (pytest: {one.code})"
-    return f"killed by {one.failed[0] if one.failed else 'never coming to an end'}"
+    fault = "a fault of the memory" if one.code in FAULTS else "never coming to an end"
+    return f"killed by {one.failed[0] if one.failed else fault}"
 
 
 def print_sums(families: Families, unseen: Sequence[Mutant]) -> None:

@@ -26,6 +26,7 @@ COPIED = ("src", "tests", "pyproject.toml")
 OPTIONS = ("-q", "-m", "not compile and not slow", "-p", "no:cacheprovider", "--tb=line")
 PATIENCE = 600  # seconds; a mutant that runs for longer counts as seen
 PASSED, FAILED = pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED
+FAULTS = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT)  # memory that is not the program's
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Outcome:
     @property
     def killed(self) -> bool:
         """Whether a test has seen the mutant; that it cannot be imported does not count."""
-        return self.code in (FAILED, -signal.SIGALRM)
+        return self.code in (FAILED, -signal.SIGALRM, *FAULTS)
 
 
 class Failures:

@@ -63,9 +63,9 @@ MUTANTS = [
         ),
         ("min(PIECE, ends[-1] - start)", "PIECE", "the last piece runs over the end"),
         (
-            "while ends[row] <= start:",
-            "while ends[row] < start:",
-            "a piece begins at the end of a tensor",
+            "start - ends[row] + sizes[row]",
+            "0",
+            "every piece begins at its tensor's beginning",
         ),
         ("    table.put(lane.gradients)\n", "", "the first step's gradients for ever"),
         (
