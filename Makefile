@@ -8,10 +8,10 @@ DEMO   := examples/disappointing_digits.py
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test mutants lint bench bench-step docs clean
+.PHONY: help demo test mutants lint bench bench-step bench-curvature docs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-all ## Diagnose a training script that disappoints, and write its report
 	@mkdir -p reports
@@ -30,11 +30,14 @@ lint: $(VENV)/.installed-dev ## Check style (ruff) and types (mypy, strict)
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed-dev ## Run every benchmark and print its table
-	$(BIN)/python benchmarks/bench_curvature.py
+	$(BIN)/python benchmarks/curvature.py --quick
 	$(BIN)/python benchmarks/step.py --quick
 
 bench-step: $(PEERS)/.installed ## Time every update rule beside other libraries, large models too
 	$(PEERS)/bin/python benchmarks/step.py --first --save benchmarks/results $(ARGS)
+
+bench-curvature: $(PEERS)/.installed ## Measure curvature beside other libraries: half an hour
+	$(PEERS)/bin/python benchmarks/curvature.py --save benchmarks/results $(ARGS)
 
 docs: $(VENV)/.installed-docs ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -48,10 +51,12 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	@touch $@
 
-# Other optimizer libraries, in an environment of their own.
+# Other libraries, in an environment of their own. BackPACK brings a torchvision that does not load
+# beside this torch, and that nothing here uses.
 $(PEERS)/.installed: benchmarks/requirements-peers.txt constraints.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --disable-pip-version-check -c constraints.txt -r $< -e .
+	$(PEERS)/bin/python -m pip uninstall --disable-pip-version-check -y torchvision
 	@touch $@
 
 $(VENV)/bin/python:

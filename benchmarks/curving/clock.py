@@ -3,17 +3,18 @@
 import statistics
 
 import torch
+from stepping import clocks
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
 from curving.flops import one_gradient
 from curving.networks import timed_problems
 from curving.peers import OURS, absent, hessians, in_a_line
 from curving.section import Aim, Section
-from stepping import clocks
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-WORDS = """Everyone takes turns with the gradient, and an entry is the median over turns of the ratio
-within a turn. MLP: 784-512-512-10, batch 256; ResNet-20: batch 32, evaluation mode; GPT: 2 layers
-of width 128, batch 16, 64 tokens. Every contestant runs under the attention kernel that has a
-second derivative."""
+WORDS = """Everyone takes turns with the gradient, and an entry is the median over turns of the
+ratio within a turn. MLP: 784-512-512-10, batch 256; ResNet-20: batch 32, evaluation mode; GPT: 2
+layers of width 128, batch 16, 64 tokens. Every contestant runs under the attention kernel that
+has a second derivative."""
 
 AIMS = {"MLP": 1.8, "ResNet-20": 2.7, "GPT": 2.0}
 

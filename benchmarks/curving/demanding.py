@@ -6,16 +6,17 @@ than a program would do; that a library's products differ from call to call with
 """
 
 import torch
+from torch import nn
+
 from curving.networks import Attention, Problem, mlp
 from curving.peers import OURS, absent, hessians, in_a_line
 from curving.reference import by_differences, relative_error
 from curving.section import Aim, Section
-from torch import nn
 
 RIGHT = 1e-7  # the differences' own error is a hundredth of it
 SEED = 3
-WORDS = f"""One batch in float64; "right" is a relative error below {RIGHT:.0e} against differences of
-gradients, with buffers left as they were and the same product at each call."""
+WORDS = f"""One batch in float64; "right" is a relative error below {RIGHT:.0e} against
+differences of gradients, with buffers left as they were and the same product at each call."""
 
 
 class Unused(nn.Module):

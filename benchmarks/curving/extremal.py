@@ -9,22 +9,22 @@ import math
 import statistics
 
 import torch
+
 from curving.networks import trained
-from curving.peers import OURS, absent, has_scipy, hessians, present
+from curving.peers import OURS, absent, has_scipy, present
 from curving.reference import small_hessian
 from curving.section import Aim, Section
-
 from thalweg.curvature import Matrix
 from thalweg.linalg import lanczos
 
 STAGE, TOLERANCE, SEEDS = 60, 1e-4, 5
 MOST = 400  # products
 TRIED = [10.0**-e for e in range(1, 10)]
-WORDS = f"""A perceptron of 1,614 parameters after {STAGE} steps of Adam, float64; eigenvalues within
-{TOLERANCE:.0e} of themselves, all of them. Medians over {SEEDS} random starts. "Fewest" is the
-smallest number of products that gave the answer, whatever tolerance was asked for; "stopped" is
-where the run ended by itself when asked for that tolerance, and "error" what was wrong then.
-"Likely" and "proved" are the two kinds of error that `lanczos` can be told to go by."""
+WORDS = f"""A perceptron of 1,614 parameters after {STAGE} steps of Adam, float64; eigenvalues
+within {TOLERANCE:.0e} of themselves, all of them. Medians over {SEEDS} random starts. "Fewest"
+is the smallest number of products that gave the answer, whatever tolerance was asked for;
+"stopped" is where the run ended by itself when asked for that tolerance, and "error" what was
+wrong then. "Likely" and "proved" are the two kinds of error that `lanczos` can be told to go by."""
 
 HEAD = ["", "top 10: fewest", "stopped", "error", "smallest: fewest", "stopped", "error"]
 

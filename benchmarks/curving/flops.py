@@ -3,17 +3,18 @@
 from contextlib import nullcontext
 
 import torch
-from curving.networks import timed_problems
-from curving.peers import OURS, absent, gauss_newtons, hessians, in_a_line
-from curving.section import Aim, Section
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from curving.networks import timed_problems
+from curving.peers import OURS, absent, gauss_newtons, hessians, in_a_line
+from curving.section import Aim, Section
+
 STEPS = 50
-WORDS = f"""Floating-point operations over those of one gradient, as `torch.utils.flop_counter` counts
-them. On the left those of one further product; on the right those of {STEPS} products together with
-everything before them, each library's own checks included, divided by {STEPS}. Every contestant runs
-under the attention kernel that has a second derivative."""
+WORDS = f"""Floating-point operations over those of one gradient, as `torch.utils.flop_counter`
+counts them. On the left those of one further product; on the right those of {STEPS} products
+together with everything before them, each library's own checks included, divided by {STEPS}.
+Every contestant runs under the attention kernel that has a second derivative."""
 
 AIMS = {"Hessian": (2.0, 1), "Gauss-Newton": (1.33, 2)}  # at most, and the decimals that count
 

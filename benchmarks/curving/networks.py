@@ -7,6 +7,7 @@ al. (2019), two layers of width 128.
 import copy
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -37,7 +38,7 @@ class Problem:
 
 def mlp(widths, activation=nn.Tanh):
     layers = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), activation()]
     return nn.Sequential(*layers[:-1])
 
@@ -132,15 +133,21 @@ def timed_problems(quick):
 STAGES = (0, 60, 300, 1000)  # steps of Adam after which the small net is looked at
 
 
+WIDTHS, SAMPLES = (20, 22, 20, 22, 10), 256
+
+
 @cache
-def trained(steps, widths=(10, 24, 24, 24, 6), samples=256):
-    """A net of n = 1,614 parameters in float64, after some steps of Adam on noisy clusters."""
+def trained(steps):
+    """A perceptron of n = 1,614 parameters in float64, some steps of Adam after its start.
+
+    It learns the classes that another perceptron, drawn at random, gives to Gaussian inputs.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = mlp(widths).double()
-        centres = torch.randn(widths[-1], widths[0], dtype=torch.float64)
-        targets = torch.arange(samples) % widths[-1]
-        inputs = centres[targets] + torch.randn(samples, widths[0], dtype=torch.float64)
+        model = mlp(WIDTHS).double()
+        inputs = torch.randn(SAMPLES, WIDTHS[0], dtype=torch.float64)
+        logits = mlp(WIDTHS).double()(inputs)
+        targets = (logits - logits.mean(0)).argmax(1)  # without the mean one class would have most
     loss = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(steps):

@@ -3,8 +3,9 @@
 from functools import cache
 
 import torch
-from curving.networks import trained
 from torch.func import functional_call, hessian
+
+from curving.networks import trained
 
 
 def dense_hessian(problem):
