@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "diagnose", "environment", "explain", "run"]
+__all__ = ["__version__", "curvature_of", "diagnose", "environment", "explain", "run"]
 
 _PARTS = (
     "answers",
@@ -33,6 +33,7 @@ _PARTS = (
     "optim",
     "recorder",
     "report",
+    "survey",
     "testing",
     "trials",
 )
@@ -106,6 +107,48 @@ def run(
     # -P: a module of the current folder must not stand in for one that Thalweg imports.
     command = [sys.executable, "-P", "-m", "thalweg", "run", *options, "--"]
     return subprocess.run([*command, str(_existing(script)), *arguments], check=False).returncode
+
+
+def curvature_of(
+    script: str | PathLike[str],
+    arguments: Sequence[str] = (),
+    *,
+    at: Sequence[int] = (0, 100, 500),
+    products: int = 400,
+    seed: int | None = None,
+    budget: float = 300.0,
+    progress: Callable[[Any], None] | None = None,
+) -> dict[str, Any]:
+    """The curvature of a training script's loss at chosen steps.
+
+    Args:
+        script: The training script, unedited.
+        arguments: Its own command line arguments.
+        at: Optimizer steps before which to look, from 0.
+        products: Hessian products at each step, at the most; one costs about two gradients.
+        seed: Seed of the run and of the random vectors; the script's own, and 0, if None.
+        budget: Seconds after which the script is stopped; what was found by then is kept.
+        progress: Called as the work goes on, with an object that has `done`, `total` and `says`.
+
+    Returns:
+        What was found as plain data, as `thalweg curvature --json` writes it.
+
+    Raises:
+        thalweg.survey.ScriptFailed: The script fails by itself before the first of the steps.
+        FileNotFoundError: There is no such script.
+        ValueError: An argument cannot be; the message says which and what to give instead.
+    """
+    from thalweg import survey
+
+    return survey.survey(
+        _existing(script),
+        list(arguments),
+        at=tuple(at),
+        products=products,
+        seed=seed,
+        budget=budget,
+        progress=progress,
+    ).as_data()
 
 
 def explain(name: str) -> str:

@@ -20,6 +20,7 @@ LAW: dict[str, set[str]] = {
     "obstacles": {"recorder", "interventions", "linalg", "curvature"},
     "trials": {"recorder", "interventions"},
     "doctor": {"obstacles", "trials", "interventions", "recorder"},
+    "survey": {"trials", "recorder", "answers", "linalg", "curvature", "optim"},
     "race": {"trials", "interventions"},
     "training": {"optim", "minimize"},
     "lectures": {

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ EXIT_CODES = {"healthy": 0, "obstructed": 1, "unknown": 3}
 CANNOT = 2
 DEFAULT_BUDGET = 300.0
 TARGETS = ("json", "html")
+OPTIONS = {"--json", "--html", "--budget", "--steps", "--seed", "--only"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     only = known_codes(options.only)
     targets.check(json=options.json, html=options.html)
     check_html(options.html)
-    note_misplaced(script, arguments)
+    note_misplaced(script, arguments, OPTIONS)
     data = findings(script, arguments, options, only)
     return CANNOT if data is None else show(data, options.json, options.html)
 
@@ -80,9 +81,8 @@ def check_html(target: str | None) -> None:
         raise UsageError("--html needs more packages: pip install 'thalweg[report]'")
 
 
-def note_misplaced(script: Path, arguments: Sequence[str]) -> None:
-    """Say that an option of ours after the script went to the script."""
-    ours = {"--json", "--html", "--budget", "--steps", "--seed", "--only"}
+def note_misplaced(script: Path, arguments: Sequence[str], ours: Collection[str]) -> None:
+    """Say that an option of `ours` after the script went to the script."""
     for word in arguments:
         name = word.partition("=")[0]
         if name in ours:

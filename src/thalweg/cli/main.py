@@ -1,6 +1,7 @@
 """The entry of the command line: finds the command, runs it, and turns mistakes into one line.
 
-Exit codes: 0, 1 and 3 are verdicts of `diagnose`; 2 is a mistake in the command or a script that
+Exit codes: 0, 1 and 3 are verdicts of `diagnose`, 0 and 3 say of `curvature` whether all that was
+asked was answered; 2 is a mistake in the command or a script that
 fails by itself; 70 is a defect of Thalweg, which an uncaught exception would report as 1 and so
 pass off as a verdict; 130 is Ctrl-C.
 """
@@ -12,12 +13,13 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from thalweg import __version__
-from thalweg.cli import diagnose, environment, explain, run
+from thalweg.cli import curvature, diagnose, environment, explain, run
 from thalweg.cli.command import Command, UsageError, hint, parsed
 
 COMMANDS: tuple[Command, ...] = (
     diagnose.COMMAND,
     run.COMMAND,
+    curvature.COMMAND,
     explain.COMMAND,
     environment.COMMAND,
 )

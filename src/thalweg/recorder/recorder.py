@@ -54,6 +54,8 @@ class Recorder(Listener):
         probes: Called at every step in full; what they return is kept under ``probes``.
         full: Whether steps in full are wanted at all (a mere trial needs only losses and readings).
         limit: Called with the number of steps made after each step; may raise to end the run.
+        wanted: Whether the step of this number is written down in full; two steps to the octave
+            by default.
     """
 
     only_looks: ClassVar[bool] = True
@@ -65,8 +67,10 @@ class Recorder(Listener):
         probes: Sequence[Probe] = (),
         full: bool = True,
         limit: Callable[[int], None] | None = None,
+        wanted: Callable[[int], bool] = in_full,
     ) -> None:
         self._folder, self._probes, self._full = folder, probes, full
+        self._wanted = wanted
         self._limit = limit or (lambda steps: None)
         self.tape = TapeRecorder()
         self.readings = Readings(str(script_folder))
@@ -91,7 +95,7 @@ class Recorder(Listener):
         self._steps_file = (self._folder / "steps.jsonl").open("w")
         self._samples_file = (self._folder / "samples.jsonl").open("w")
         self.readings.started(session)
-        self.tape.on = self._full
+        self.tape.on = self._full and self._wanted(0)
 
     def rewrite(self, call: Call) -> None:
         """Prepare the tape for the call."""
@@ -152,7 +156,7 @@ class Recorder(Listener):
     def _begin(self, step: int) -> None:
         """Make ready for a step: the tape is on if it is to be written down in full."""
         self.tape.clear()
-        self.tape.on = self._full and in_full(step)
+        self.tape.on = self._full and self._wanted(step)
 
     def after_step(self, optimizer: Optimizer | None) -> None:
         """Write the step down."""

@@ -28,6 +28,7 @@ __all__ = [
     "read",
     "render_text",
     "validate",
+    "write_curvature_html",
     "write_html",
     "write_json",
 ]
@@ -82,6 +83,24 @@ def write_html(data: Mapping[str, Any], path: str | Path) -> None:
         from thalweg.report.html import write
     except ModuleNotFoundError as error:
         raise missing("write_html", "report", error) from error
+    write(data, path)
+
+
+def write_curvature_html(data: Mapping[str, Any], path: str | Path) -> None:
+    """Write a survey of curvature as one HTML file that needs no network, whole or not at all.
+
+    Args:
+        data: What `thalweg.curvature_of` gives, or `thalweg curvature --json` writes.
+        path: Where to write; a file there is replaced.
+
+    Raises:
+        ReportError: `data` is no such survey, the file cannot be written, or Altair, vl-convert or
+            Jinja are not installed.
+    """
+    try:
+        from thalweg.report.curvature_page import write
+    except ModuleNotFoundError as error:
+        raise missing("write_curvature_html", "report", error) from error
     write(data, path)
 
 

@@ -61,8 +61,8 @@ def render(data: Mapping[str, Any]) -> str:
 
 
 @cache
-def template() -> jinja2.Template:
-    """The page's template; everything put into it is escaped unless it is markup already."""
+def template(name: str = "page.html") -> jinja2.Template:
+    """A page's template; everything put into it is escaped unless it is markup already."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -72,7 +72,7 @@ def template() -> jinja2.Template:
     )
     environment.globals["say"] = wording
     environment.filters |= {"title": title, "meaning": meaning}
-    return environment.get_template("page.html")
+    return environment.get_template(name)
 
 
 def text_of(name: str) -> str:
