@@ -1,0 +1,1 @@
+"""Where to step: one family of directions a file."""
