@@ -3,13 +3,14 @@
 from functools import cache
 
 import torch
-from torch.func import functional_call, hessian
+from torch.autograd.functional import hessian
+from torch.func import functional_call
 
 from curving.networks import trained
 
 
 def dense_hessian(problem):
-    """The Hessian of the mean loss of all samples, by PyTorch's own forward over reverse mode."""
+    """The Hessian of the mean loss of all samples, by PyTorch, row after row."""
     params = {name: p.detach() for name, p in problem.model.named_parameters()}
     inputs, targets = (torch.cat(part) for part in zip(*problem.data, strict=True))
     sizes = [p.numel() for p in params.values()]
@@ -19,7 +20,7 @@ def dense_hessian(problem):
         named = {name: part.view_as(params[name]) for name, part in parts}
         return problem.loss(functional_call(problem.model, named, (inputs,)), targets)
 
-    found = hessian(loss)(torch.cat([p.flatten() for p in params.values()]))
+    found = hessian(loss, torch.cat([p.flatten() for p in params.values()]))
     return (found + found.T) / 2
 
 
