@@ -64,7 +64,7 @@ def test_sgd_diverges_just_above_the_maximal_rate_and_not_just_below(name, share
     for factor, grows in ((0.98, False), (1.02, True)):
         params = started()
         optimizer = made(SGD, params, shares, factor * found.maximal.value, settings)
-        assert (stepped(optimizer, params, 1500) > 1) is grows
+        assert (stepped(optimizer, params, 400) > 1) is grows
 
 
 ADAPTIVE = {
