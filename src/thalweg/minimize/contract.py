@@ -114,6 +114,11 @@ class Direction(Protocol):
 class Line(Protocol):
     """The loss along a direction: phi(alpha) = f(x + alpha d)."""
 
+    @property
+    def eps(self) -> float:
+        """Unit of rounding of phi's values, of the precision that the loss is summed up in."""
+        ...
+
     def __call__(self, alpha: float) -> tuple[float, float]:
         """phi(alpha) and phi'(alpha); either may be infinite or no number. One evaluation."""
         ...
