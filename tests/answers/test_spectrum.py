@@ -65,6 +65,17 @@ def test_the_condition_number_is_the_matrixs_or_below(known):
         assert found.condition.number == pytest.approx(truth, rel=1e-6)
 
 
+def test_the_gain_is_weighted_by_the_gradient():
+    torch.manual_seed(0)
+    hessian = quadratic([1.0, 2.0, 4.0, 100.0])
+    values, vectors = torch.linalg.eigh(hessian.to_dense())
+    gains = (vectors.T @ hessian.gradient) ** 2 / (2 * values)
+    found = spectrum(hessian).gain
+    assert found.total == pytest.approx(float(gains.sum()))
+    assert found.number == pytest.approx(100 * float(gains.sum() / (gains @ values)))
+    assert spectrum(Hessian(lambda p: p["w"].square().sum(), {"w": torch.zeros(3)})).gain is None
+
+
 def test_the_histogram_holds_every_eigenvalue_where_it_lies(known):
     values, found = known
     bins = found.histogram()

@@ -1,13 +1,14 @@
-r"""The whole spectrum: its ends, its density, its signs, its condition number.
+r"""The whole spectrum: its ends, its density, its signs, and two condition numbers.
 
-Four questions, each with what is known of its error, from one budget of products:
+Five questions, each with what is known of its error, from one budget of products:
 
 | what | by | share |
 |---|---|---|
 | ends | Lanczos (`linalg.lanczos`) | a quarter |
-| density | stochastic Lanczos quadrature (`linalg.spectral_density`) | a third |
-| signs | one long run (`linalg.inertia`) | a sixth |
-| condition | Ritz values and a density (`linalg.condition`) | the rest |
+| density | stochastic Lanczos quadrature (`linalg.spectral_density`) | a quarter |
+| condition | Ritz values and a density (`linalg.condition`) | a quarter |
+| signs | one long run (`linalg.inertia`) | an eighth |
+| gain | a run from the gradient (`linalg.gain`) | an eighth |
 
 A matrix with no more rows than products is written down once, and everything is exact.
 
@@ -32,6 +33,7 @@ from thalweg.answers.place import curvature_at
 from thalweg.curvature import Matrix, Operator, ParameterOperator
 from thalweg.linalg import Extremes, Inertia, inertia, lanczos
 from thalweg.linalg.condition import Condition, condition_number
+from thalweg.linalg.gain import GainConditioning, gain_conditioning
 from thalweg.linalg.spectral_density import SpectralDensity, spectral_density
 
 FEWEST = 160  # products, of which the shares are enough for each question
@@ -48,6 +50,7 @@ class Spectrum:
         density: where the others lie.
         inertia: how many are negative, about zero, and positive.
         condition: the condition number over the non-null space, and the effective rank.
+        gain: the conditioning weighted by what is still to be gained; None where the gradient is 0.
         products: of the Hessian, that all this took.
         exact: whether the matrix was written down.
     """
@@ -57,6 +60,7 @@ class Spectrum:
     density: SpectralDensity
     inertia: Inertia
     condition: Condition
+    gain: GainConditioning | None
     products: int
     exact: bool
 
@@ -84,6 +88,7 @@ class Spectrum:
                 f"{self.size:,} eigenvalues from {ends(self.extremes)}",
                 signs(self.inertia),
                 conditioning(self.condition),
+                *([weighted(self.gain)] if self.gain else []),
                 picture(found.edges, found.counts, [value for value, _ in found.outliers]),
             ]
         )
@@ -113,7 +118,7 @@ def spectrum(
         ValueError: too few products.
         FloatingPointError: a product is not finite.
 
-    Memory: one vector of n numbers for each of a third of the products.
+    Memory: one vector of n numbers for each of a quarter of the products.
     """
     with curvature_at("spectrum", model, loss, data, options) as hessian:
         if hessian.size <= max_products:
@@ -126,7 +131,7 @@ def spectrum(
         return sampled(hessian, max_products, seed)
 
 
-def exactly(hessian: Operator, seed: int) -> Spectrum:
+def exactly(hessian: ParameterOperator, seed: int) -> Spectrum:
     """From the matrix, written down by n products."""
     dense = hessian.to_dense()
     if not bool(dense.isfinite().all()):
@@ -142,19 +147,29 @@ def exactly(hessian: Operator, seed: int) -> Spectrum:
         density=spectral_density(seen, products=max(n, 40), seed=seed),
         inertia=inertia(seen, max_products=n, seed=seed),
         condition=condition_number(seen, products=max(n, 40), seed=seed),
+        gain=weighted_by(seen, hessian.gradient, n),
         products=n,
         exact=True,
     )
 
 
-def sampled(hessian: Operator, products: int, seed: int) -> Spectrum:
+def sampled(hessian: ParameterOperator, products: int, seed: int) -> Spectrum:
     """From runs that share the products; see the module."""
     ends = lanczos(hessian, k=4, tol=1e-3, max_products=products // 4, seed=seed)
-    density = spectral_density(hessian, products=products // 3, seed=seed)
-    signs = inertia(hessian, max_products=products // 6, seed=seed)
+    density = spectral_density(hessian, products=products // 4, seed=seed)
     condition = condition_number(hessian, products=products // 4, seed=seed)
-    spent = ends.products + density.products + signs.products + condition.products
-    return Spectrum(hessian.size, ends, density, signs, condition, spent, exact=False)
+    signs = inertia(hessian, max_products=products // 8, seed=seed)
+    gain = weighted_by(hessian, hessian.gradient, products // 8)
+    spent = ends.products + density.products + condition.products + signs.products
+    spent += gain.products if gain else 0
+    return Spectrum(hessian.size, ends, density, signs, condition, gain, spent, exact=False)
+
+
+def weighted_by(operator: Operator, gradient: Tensor, products: int) -> GainConditioning | None:
+    """The conditioning weighted by gain; None where there is none to first order."""
+    if not bool(gradient.any()):
+        return None
+    return gain_conditioning(operator, gradient, products=products)
 
 
 def ends(extremes: Extremes) -> str:
@@ -178,4 +193,12 @@ def conditioning(found: Condition) -> str:
     return (
         f"condition number {least}{found.number:.4g}, over eigenvalues beyond "
         f"{found.threshold:.1g}; effective rank {found.effective_rank:.3g}"
+    )
+
+
+def weighted(found: GainConditioning) -> str:
+    """The condition number weighted by gain, and how far it can be trusted."""
+    return (
+        f"weighted by what is still to be gained {found.number:.4g}; "
+        f"{found.unresolved:.0%} of the gain is unresolved"
     )

@@ -1,9 +1,8 @@
 """The entry of the command line: finds the command, runs it, and turns mistakes into one line.
 
-Exit codes: 0, 1 and 3 are verdicts of `diagnose`, 0 and 3 say of `curvature` whether all that was
-asked was answered; 2 is a mistake in the command or a script that
-fails by itself; 70 is a defect of Thalweg, which an uncaught exception would report as 1 and so
-pass off as a verdict; 130 is Ctrl-C.
+Exit codes: 0, 1 and 3 are verdicts of `diagnose`, and 0 and 3 say of `curvature` whether every step
+was answered; 2 is a mistake in the command or a script that fails by itself; 70 is a defect of
+Thalweg, which an uncaught exception would report as 1 and so pass off as a verdict; 130 is Ctrl-C.
 """
 
 import os

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from thalweg.report.wording import counted, duration, number, uncertainty
+from thalweg.report.wording import counted, duration, number, percent, uncertainty
 
 Data = Mapping[str, Any]
 
@@ -85,6 +85,10 @@ def spectrum_rows(spectrum: Data) -> Iterator[tuple[str, str]]:
     signs = (f"{sign} {spread(spectrum[sign])}" for sign in ("negative", "zero", "positive"))
     yield "eigenvalues", ", ".join(signs)
     yield "condition", condition(spectrum["condition"])
+    gain = spectrum["gain"]
+    if gain and gain["number"] is not None:
+        doubt = f", {percent(gain['unresolved'])} unresolved" if gain["unresolved"] else ""
+        yield "", f"weighted by what is still to be gained: {number(gain['number'])}{doubt}"
 
 
 def condition(found: Data) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from thalweg.answers import CriticalPoint, LearningRate, Rate, Sharpness, Spectrum
 from thalweg.linalg import Count, Extremes
+from thalweg.linalg.gain import GainConditioning
 from thalweg.survey.optimizers import InUse
 from thalweg.survey.wording import rate_says
 
@@ -108,6 +109,7 @@ def of_spectrum(found: Spectrum) -> Data:
             "threshold": condition.threshold,
             "effective_rank": finite(condition.effective_rank),
         },
+        "gain": None if found.gain is None else of_gain(found.gain),
         "edges": list(bins.edges),
         "counts": list(bins.counts),
         "outliers": [{"value": value, "error": error} for value, error in bins.outliers],
@@ -136,6 +138,16 @@ def best_ends(answers: Sequence[Data], rounding: float = 0.0) -> Data:
 def error(end: Data) -> float:
     """Of an end."""
     return float(end["error"])
+
+
+def of_gain(gain: GainConditioning) -> Data:
+    """The conditioning weighted by what is still to be gained."""
+    return {
+        "number": finite(gain.number),
+        "total": finite(gain.total),
+        "unresolved": finite(gain.unresolved),
+        "error": finite(gain.error),
+    }
 
 
 def of_count(count: Count) -> Data:
