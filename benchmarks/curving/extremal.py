@@ -65,7 +65,7 @@ def error_of(found, right):
     """The largest relative error; infinite where some are missing."""
     if len(found) < len(right):
         return math.inf
-    return float(((torch.as_tensor(found) - right) / right).abs().max())
+    return float(((torch.as_tensor(found, dtype=right.dtype) - right) / right).abs().max())
 
 
 def solved(solver, end, dense, spectrum, seed):

@@ -79,7 +79,6 @@ def of_a_product(operator):
 
 def run(width, cap):
     torch.manual_seed(0)
-    torch.set_num_threads(1)
     model = nn.Sequential(nn.Linear(width, width, bias=False), nn.Tanh())
     data = (torch.randn(BATCH, width), torch.randn(BATCH, width))
     with Hessian.of_model(model, nn.MSELoss(), data) as hessian:
@@ -99,4 +98,5 @@ def run(width, cap):
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     print(json.dumps(run(*map(int, sys.argv[1:]))))

@@ -14,7 +14,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 from curving import certificates, demanding, densities, divergence, exactness, memory  # noqa: E402
-from curving.extremal import error_of  # noqa: E402
+from curving.extremal import by_thalweg, error_of, solved  # noqa: E402
 from curving.flops import counted, one_gradient  # noqa: E402
 from curving.networks import (  # noqa: E402
     GPT,
@@ -28,7 +28,8 @@ from curving.networks import (  # noqa: E402
 from curving.peers import PEERS, flat, ours, parts  # noqa: E402
 from curving.reference import by_differences, dense_hessian, relative_error  # noqa: E402
 from curving.section import Aim, Section  # noqa: E402
-from curving.traces import Seen  # noqa: E402
+from curving.traces import Dense, Seen  # noqa: E402
+from curving.traces import ours as ours_of_trace  # noqa: E402
 
 ROWS = "exactness,clock,demanding"
 
@@ -54,7 +55,8 @@ def test_every_row_has_ours_and_its_aims(run):
     assert len(sections) == len(ROWS.split(","))
     for section in sections:
         first, *cells = section["rows"][0]
-        assert cells and "–" not in cells, first
+        assert cells
+        assert "–" not in cells, first
         assert section["aims"]
 
 
@@ -193,6 +195,31 @@ def test_missing_eigenvalues_are_infinitely_wrong():
     assert error_of([4.0], right) == math.inf
 
 
+@pytest.mark.parametrize("end", [(3, "largest"), (1, "smallest")])
+def test_the_fewest_products_are_those_of_a_right_answer(end):
+    spectrum = torch.linspace(-1, 1, 300, dtype=torch.float64) ** 3
+    fewest, stopped, error = solved(by_thalweg("likely"), end, torch.diag(spectrum), spectrum, 0)
+    assert error <= 1e-4
+    assert 10 < fewest <= stopped < 200
+
+
+def test_a_solver_that_is_never_right_has_no_fewest():
+    spectrum = torch.linspace(-1, 1, 50, dtype=torch.float64)
+    wrong = lambda *_: ([0.999], 7)
+    fewest, stopped, error = solved(wrong, (1, "largest"), torch.diag(spectrum), spectrum, 0)
+    assert (fewest, stopped) == (math.inf, 7)
+    assert error == pytest.approx(1e-3)
+
+
+def test_estimates_of_the_trace_are_held_to_it():
+    spectrum = torch.linspace(0, 1, 200, dtype=torch.float64)
+    operator, right = Dense(torch.diag(spectrum)), float(spectrum.sum())
+    seen = ours_of_trace(operator, "krylov", right, range(10))
+    assert seen.worst < 0.1
+    assert seen.coverage >= 0.8
+    assert ours_of_trace(operator, "krylov", 2 * right, range(3)).coverage == 0
+
+
 def test_a_bound_that_does_not_hold_is_counted(monkeypatch):
     spectrum = torch.linspace(-1, 3, 40, dtype=torch.float64)
     dense = torch.diag(spectrum)
@@ -245,6 +272,14 @@ def test_memory_seen_is_that_at_the_highest():
 
     seen, _ = memory.highest_during(work)
     assert 75e6 < seen < 120e6
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux counts this")
+def test_a_run_within_a_cap_says_so():
+    found = memory.run(width=100, cap=1_000_000)
+    assert found["products"] > found["held"]
+    assert found["restarts"] > 0
+    assert found["stated"] <= 1_000_000
 
 
 @pytest.mark.parametrize(
