@@ -96,6 +96,7 @@ def diagnosed(name):
     return found
 
 
+@pytest.mark.usefixtures("imported_once")
 @pytest.mark.parametrize("name, cause", and_slow(CAUSES, CAUSES_SLOW) + missed())
 def test_the_cause_is_named_first_and_its_remedy_verified(name, cause):
     found = diagnosed(f"{name}_faulty")
@@ -112,6 +113,7 @@ def test_the_cause_is_named_first_and_its_remedy_verified(name, cause):
     assert first["remedy"]["says"]
 
 
+@pytest.mark.usefixtures("imported_once")
 @pytest.mark.parametrize("name", and_slow(HEALTHY, HEALTHY_SLOW))
 def test_a_healthy_script_is_accused_of_nothing(name):
     found = diagnosed(f"{name}_healthy")

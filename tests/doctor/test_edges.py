@@ -13,6 +13,8 @@ import thalweg
 from thalweg.doctor import ScriptFailed, diagnose
 from thalweg.report.json import plain
 
+pytestmark = pytest.mark.usefixtures("imported_once")
+
 SCHEMA = json.loads((Path(thalweg.__file__).parent / "report" / "schema.json").read_text())
 
 TRAINING = """

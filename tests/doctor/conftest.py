@@ -1,0 +1,24 @@
+"""Many diagnoses in one run of the tests: what their nurseries import is imported once."""
+
+import sys
+
+import pytest
+from nurseries import Template
+
+from thalweg.trials import Runner
+
+
+@pytest.fixture(scope="session")
+def template():
+    made = Template()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def imported_once(template, monkeypatch):
+    """Runners whose nurseries begin with everything imported, and say how long that takes."""
+    if sys.platform != "linux":  # where nurseries do not fork
+        return
+    monkeypatch.setattr(Runner, "_start", lambda one, bare: template.start(one, bare))
+    monkeypatch.setattr(Runner, "import_seconds", template.import_seconds)
