@@ -95,9 +95,13 @@ def zero_layer(x: alt.Scale) -> alt.Chart:
 
 
 def moves_chart(steps: Sequence[Mapping[str, Any]], description: str) -> Spec:
-    """lambda_max at each step, with a line between the steps."""
+    """lambda_max at each step, with a line between the steps of each optimizer."""
     rows = [
-        {"step": step["step"], "value": step["largest"]["value"]}
+        {
+            "step": step["step"],
+            "value": step["largest"]["value"],
+            "optimizer": step["optimizer"]["index"],
+        }
         for step in steps
         if step["largest"]
     ]
@@ -105,5 +109,5 @@ def moves_chart(steps: Sequence[Mapping[str, Any]], description: str) -> Spec:
     y = alt.Y("value:Q", title="largest eigenvalue", axis=alt.Axis(tickCount=5))
     told = [alt.Tooltip("step:Q", title="step"), alt.Tooltip("value:Q", title="lambda_max")]
     mark = table("moves").mark_line(color=BAR, strokeWidth=2.5, point={"color": BAR, "size": 60})
-    chart = alt.layer(mark.encode(x=x, y=y, tooltip=told))
+    chart = alt.layer(mark.encode(x=x, y=y, detail="optimizer:N", tooltip=told))
     return finished(chart, {"moves": rows}, description, height=220)

@@ -121,7 +121,8 @@ def spread(count: Data) -> str:
 
 def move(step: Data) -> Iterator[str]:
     """The cells of a step."""
-    yield f"{step['step']:,}"
+    who = step["optimizer"]
+    yield f"{step['step']:,}" + (f" {who['kind']} {who['index'] + 1}" if who["count"] > 1 else "")
     yield number(step["loss"])
     largest, smallest = step["largest"], step["smallest"]
     yield number(largest["value"]) if largest else "?"

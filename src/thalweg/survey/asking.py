@@ -29,6 +29,7 @@ CRITICAL, RATE, LARGEST, TRACE, SPECTRUM = 0.25, 0.15, 0.05, 0.15, 0.4
 LEAST = round(FEWEST / SPECTRUM)
 # Of free memory, what the vectors of the longest run may take; it holds a quarter of the products.
 MEMORY = 0.25
+FEW = 40  # products that are taken in any case
 
 Data = dict[str, Any]
 
@@ -99,10 +100,10 @@ def loss_at(step: Step, given: Mapping[str, Tensor]) -> Tensor:
 
 def afforded(products: int, size: int, device: torch.device) -> tuple[int, list[str]]:
     """As many products as free memory can hold the vectors of, and a note if those are fewer."""
-    room = int(MEMORY * free_bytes(device) / (8 * size * CRITICAL))
+    room = max(FEW, int(MEMORY * free_bytes(device) / (8 * size * CRITICAL)))
     if room >= products:
         return products, []
-    return max(room, 40), [f"memory has room for the vectors of {room} products, not {products}"]
+    return room, [f"memory has room for the vectors of {room} products, not {products}"]
 
 
 def casts(step: Step) -> list[torch.dtype]:
