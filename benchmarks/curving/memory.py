@@ -16,7 +16,7 @@ from thalweg.curvature import Hessian
 from thalweg.linalg import lanczos
 
 STEPS, BATCH = 100, 8
-CAPS = (3 << 30, 2 << 30)
+CAPS = (3 << 30,)
 WORDS = """A layer of 25 million float32 parameters with its tanh, and `lanczos(memory=...)` for
 100 products on its Hessian, in a process of its own. "Stated" is `memory` of the result; "seen"
 the process's highest resident memory during the run, beyond what it held before, less what one
