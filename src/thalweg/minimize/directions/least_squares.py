@@ -52,7 +52,8 @@ class DenseResiduals:
         d = roots(scale, wide[0])
         u, s, vt = torch.linalg.svd(wide / d, full_matrices=False)
         s = torch.where(s > max(wide.shape) * torch.finfo(s.dtype).eps * s[0], s, 0.0)
-        z = -(vt.T @ (s * reciprocal(s**2 + damping / self.unit) * (u.T @ self.residual.double())))
+        shares = s * reciprocal(s.square() + damping / self.unit)
+        z: Tensor = -(vt.T @ (shares * (u.T @ self.residual.double())))
         return (z / d).to(self.jacobian.dtype)
 
     def curvature(self, d: Tensor) -> float:

@@ -94,9 +94,8 @@ class LevenbergMarquardt:
         if self._nielsen is None:
             self._nielsen = Nielsen(self._first(model, diagonal, at))
         d = model.step(self._nielsen.damping, self._scale)
-        curvature = model.curvature(d)
-        proposal = proposed(d, at.gradient, curvature=curvature)
-        self._promise = Promise(proposal.slope, curvature, length(d))
+        proposal = proposed(d, at.gradient, curvature=model.curvature(d))
+        self._promise = Promise.of(proposal)
         return proposal
 
     def moved(self, before: Place, after: Place) -> None:

@@ -8,6 +8,7 @@ rounding of f, and their quotient says nothing; adding that rounding to both dra
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -36,6 +37,11 @@ class Promise:
     slope: float
     curvature: float
     size: float
+
+    @classmethod
+    def of(cls, proposal: Proposal) -> "Promise":
+        """Of a proposal with a model."""
+        return cls(proposal.slope, proposal.curvature or 0.0, length(proposal.vector))
 
     def change(self, alpha: float) -> float:
         """m(alpha d) - m(0)."""
@@ -72,3 +78,22 @@ def curvature_along(model: Operator, vector: Tensor) -> float:
     """v'Bv / v'v, for one product; 0 for v = 0."""
     size = length(vector)
     return dot(vector, model @ vector) / size**2 if size else 0.0
+
+
+def combined(
+    model: Operator, gradient: Tensor, directions: Sequence[Tensor], damping: float
+) -> tuple[Tensor, float]:
+    """The d in the span of `directions` that minimizes g'd + d'(B + damping I)d / 2, and d'Bd.
+
+    Costs a product for each direction that is not zero. J. Martens & R. Grosse (arXiv 1503.05671),
+    sections 6.4 and 7, take the step and its momentum from it.
+    """
+    units = [each / length(each) for each in directions if bool(each.any())]
+    if not units:
+        return torch.zeros_like(gradient), 0.0
+    columns = torch.stack(units, 1)
+    wide = columns.double()
+    inner = wide.T @ (model @ columns).double()
+    damped = (inner + inner.T) / 2 + damping * wide.T @ wide
+    weights = -torch.linalg.pinv(damped, hermitian=True) @ (wide.T @ gradient.double())
+    return (wide @ weights).to(gradient.dtype), float(weights @ inner @ weights)
