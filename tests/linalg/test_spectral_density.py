@@ -1,6 +1,7 @@
 """Densities, counts and traces of functions against the eigenvalues themselves."""
 
 import math
+from functools import cache
 
 import pytest
 import torch
@@ -125,14 +126,27 @@ FUNCTIONS = {
 }
 
 
-@every_spectrum
+@cache
+def densities(name):
+    """Of a spectrum by twelve seeds, for whatever is asked of them."""
+    return [spectral_density(Diagonal(SPECTRA[name]), seed=seed) for seed in range(12)]
+
+
+@pytest.mark.parametrize("name", SPECTRA)
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-def test_traces_of_functions_are_covered(values, function):
-    exact, seeds = float(function(values).sum()), 12
-    found = [trace_of(Diagonal(values), function, seed=seed) for seed in range(seeds)]
-    covered = sum(one.lower <= exact <= one.upper for one in found)
+def test_traces_of_functions_are_covered(name, function):
+    exact, found = float(function(SPECTRA[name]).sum()), densities(name)
+    covered = sum(one.lower <= exact <= one.upper for one in (d.trace_of(function) for d in found))
     # At 95 % so few are covered once in ten thousand suites.
-    assert covered >= stats.binom.ppf(1e-4, seeds, 0.95)
+    assert covered >= stats.binom.ppf(1e-4, len(found), 0.95)
+
+
+def test_a_trace_in_one_call_is_that_of_the_density():
+    operator, square = Diagonal(SPECTRA["polynomial"]), FUNCTIONS["square"]
+    found = trace_of(operator, square, products=40, probes=2, confidence=0.5, seed=3)
+    density = spectral_density(operator, products=40, probes=2, seed=3)
+    assert found == density.trace_of(square, confidence=0.5)
+    assert len({found.half_width, density.trace_of(square).half_width}) == 2
 
 
 @pytest.mark.parametrize("name", ["indefinite", "polynomial"])
@@ -150,11 +164,12 @@ def test_standard_errors_are_those_measured(name):
     assert 0.8 < ratio < 1.6  # the larger of two estimates is taken
 
 
-@every_spectrum
+@pytest.mark.parametrize("name", SPECTRA)
 @pytest.mark.parametrize("ends", [(-math.inf, 0.005), (0.005, 2.5), (-1.0, 1.5), (30.0, 60.0)])
-def test_counts_are_covered(values, ends):
+def test_counts_are_covered(name, ends):
+    values = SPECTRA[name]
     exact = int(((values > ends[0]) & (values <= ends[1])).sum())
-    found = [spectral_density(Diagonal(values), seed=seed).count(*ends) for seed in range(6)]
+    found = [one.count(*ends) for one in densities(name)[:6]]
     covered = sum(one.lower - 1e-9 <= exact <= one.upper + 1e-9 for one in found)
     assert covered >= 5
     assert all(0 <= one.lower <= one.upper <= len(values) for one in found)

@@ -9,11 +9,13 @@ Abramowitz & Stegun, *Handbook of Mathematical Functions* (1964), 26.7.3 and 26.
 """
 
 import math
+from functools import cache
 
 # From here on the quantile is the limit's but for some ten-thousandths, and on the wide side.
 MANY = 10_000
 
 
+@cache  # of many degrees of freedom it takes thousands of terms, and is asked for again and again
 def t_quantile(confidence: float, freedom: int) -> float:
     """The t with P(|T| <= t) = `confidence`, for `freedom` degrees of freedom, at least 1."""
     freedom = min(freedom, MANY)
