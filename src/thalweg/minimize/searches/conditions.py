@@ -13,9 +13,9 @@ drowns in phi's rounding at alpha ~ sqrt(eps); slopes are of the order of alpha 
 from thalweg.minimize.searches.trials import Point
 
 
-def armijo(point: Point, start: Point, c1: float) -> bool:
-    """Whether the loss fell enough."""
-    return point.value <= start.value + c1 * point.alpha * start.slope
+def armijo(point: Point, start: Point, c1: float, noise: float = 0.0) -> bool:
+    """Whether the loss fell enough, or may have as far as `noise` lets tell."""
+    return point.value <= start.value + c1 * point.alpha * start.slope + noise
 
 
 def flat_enough(point: Point, start: Point, c2: float) -> bool:
@@ -35,16 +35,23 @@ def wolfe(point: Point, start: Point, c1: float, c2: float) -> bool:
 
 def approximate_wolfe(point: Point, start: Point, c1: float, c2: float) -> bool:
     """Whether the slopes say that the loss fell enough; only where its value says nothing else."""
-    return (2 * c1 - 1) * start.slope >= point.slope >= c2 * start.slope
+    return slope_fell(point, start, c1) and point.slope >= c2 * start.slope
 
 
-def check_constants(call: str, decrease: float, curvature: float) -> None:
-    """Raise ValueError unless steps that satisfy both conditions exist on every line bounded below.
+def slope_fell(point: Point, start: Point, c1: float) -> bool:
+    """Armijo's condition by the slopes: of a quadratic the two say the same."""
+    return point.slope <= (2 * c1 - 1) * start.slope
+
+
+def check_constants(call: str, decrease: float, curvature: float | None = None) -> None:
+    """Raise ValueError unless every line that is bounded below has steps that meet the conditions.
 
     Above 1/2, Armijo's condition refuses the minimum of a quadratic.
     """
-    if not 0 < decrease < 0.5 or not decrease <= curvature < 1:
+    if not 0 < decrease < 0.5:
+        raise ValueError(f"{call}(decrease={decrease}): give c1 with 0 < decrease < 1/2.")
+    if curvature is not None and not decrease <= curvature < 1:
         raise ValueError(
-            f"{call}(decrease={decrease}, curvature={curvature}): the conditions can be met where "
-            "0 < decrease < 1/2 and decrease <= curvature < 1."
+            f"{call}(decrease={decrease}, curvature={curvature}): both conditions can be met where "
+            "decrease <= curvature < 1."
         )

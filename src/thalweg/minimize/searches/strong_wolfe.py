@@ -6,8 +6,8 @@ Such steps give quasi-Newton methods pairs of positive curvature, and a small c2
 steps that conjugate gradients need. The steps are those of `more_thuente`; around them:
 
 * A trial whose loss or slope is not finite is never taken: the next one lies nearer.
-* Where values differ by no more than their rounding, the slopes decide by the approximate Wolfe
-  conditions, and the status is "rounding".
+* Where the first condition fails by no more than phi's rounding, the slopes decide as in the
+  approximate Wolfe conditions, and the status is "rounding".
 * All comparisons are relative: multiplying the loss by a constant changes no step.
 
 Each trial is one evaluation of loss and gradient.
@@ -19,9 +19,10 @@ from typing import final
 
 from thalweg.minimize.contract import Found, Line, SearchStatus
 from thalweg.minimize.searches.conditions import (
-    approximate_wolfe,
     armijo,
     check_constants,
+    flat_enough,
+    slope_fell,
     strong_wolfe,
 )
 from thalweg.minimize.searches.more_thuente import Interval
@@ -85,8 +86,8 @@ class StrongWolfe:
         start, c1, c2 = trials.start, self.decrease, self.curvature
         if strong_wolfe(trial, start, c1, c2) or self._stopped_short(trial, start):
             return "satisfied"
-        alike = abs(trial.value - start.value) <= trials.noise(trial)
-        return "rounding" if alike and approximate_wolfe(trial, start, c1, c2) else None
+        perhaps = armijo(trial, start, c1, trials.noise(trial)) and flat_enough(trial, start, c2)
+        return "rounding" if perhaps and slope_fell(trial, start, c1) else None
 
     def _stopped_short(self, trial: Point, start: Point) -> bool:
         """Whether the line still falls at the longest step, as fast as Armijo asks."""
