@@ -1,6 +1,8 @@
 """What is asked of a step, against the dense Hessian of the same loss written out again."""
 
 import json
+import math
+import time
 
 import pytest
 import torch
@@ -288,6 +290,20 @@ def test_products_are_as_many_as_memory_can_hold(monkeypatch):
     assert products == 120
     assert "120 products, not 400" in notes[0]
     assert asking.afforded(100, 1000, torch.device("cpu")) == (100, [])
+
+
+def test_products_are_as_many_as_the_time_allows():
+    class Slow:
+        gradient = torch.ones(3)
+
+        def __matmul__(self, vector):
+            time.sleep(0.02)
+            return vector
+
+    room, notes = asking.in_time(400, 4.0, Slow())
+    assert 40 <= room <= 100  # 4 s of products that take 0.02 s, and as much beside them
+    assert f"about {room} products, not 400" in notes[0]
+    assert asking.in_time(400, math.inf, Slow()) == (400, [])
 
 
 def test_looking_leaves_the_training_as_it_is(asked):

@@ -41,6 +41,7 @@ def test_a_step_that_was_made_and_not_seen_is_told_apart():
     assert unreached(3, 7, "finished", "") == (
         "it was made, and no loss was seen of which it could be replayed"
     )
+    assert "the time was over before it was answered" in unreached(3, 4, "seconds", "")
     assert unreached(3, 1, "finished", "") == "the script ended after one step"
 
 

@@ -42,30 +42,34 @@ class Asking:
     Attributes:
         products: of the Hessian, at the most.
         seed: of the random vectors.
+        seconds: that a step may take, about.
     """
 
     products: int
     seed: int
+    seconds: float = math.inf
 
     def __call__(self, step: Step) -> Data:
         """Everything that could be found, as plain data; `failed` says what could not be."""
         try:
-            return {"curvature": surveyed(step, self.products, self.seed)}
+            return {"curvature": surveyed(step, self)}
         except Exception as error:  # the program's own calls are played here, and may fail anyhow
             return {"curvature": {"failed": told(error)}}
 
 
-def surveyed(step: Step, products: int, seed: int) -> Data:
+def surveyed(step: Step, asking: Asking) -> Data:
     """The answers at one step."""
-    began = time.perf_counter()
+    began, seed = time.perf_counter(), asking.seed
     varied = [i for i, leaf in enumerate(step.leaves) if varies(step, leaf)]
     if not varied:
         return {"failed": "its optimizer moves none of the parameters that the loss depends on"}
     params = {str(i): step.before[i] for i in varied}
     size = sum(p.numel() for p in params.values())
-    affordable, notes = afforded(products, size, step.before[varied[0]].device)
+    affordable, notes = afforded(asking.products, size, step.before[varied[0]].device)
     with Hessian(lambda given: loss_at(step, given), params) as inner:
         hessian = Counted(inner)
+        affordable, more_notes = in_time(affordable, asking.seconds, hessian)
+        notes += more_notes
         data: Data = {
             "parameters": size,
             "loss": hessian.loss,
@@ -104,6 +108,21 @@ def afforded(products: int, size: int, device: torch.device) -> tuple[int, list[
     if room >= products:
         return products, []
     return room, [f"memory has room for the vectors of {room} products, not {products}"]
+
+
+def in_time(products: int, seconds: float, hessian: Counted) -> tuple[int, list[str]]:
+    """As many products as the time allows, by one that is measured, and a note if those are fewer.
+
+    What algorithms do beside a product is taken to last as long as the product.
+    """
+    if not math.isfinite(seconds):
+        return products, []
+    began = time.perf_counter()
+    _ = hessian @ hessian.gradient
+    room = max(FEW, int(seconds / (2 * (time.perf_counter() - began))))
+    if room >= products:
+        return products, []
+    return room, [f"the time has room for about {room} products, not {products}"]
 
 
 def casts(step: Step) -> list[torch.dtype]:

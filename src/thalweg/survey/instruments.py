@@ -16,12 +16,17 @@ OBSERVE = "thalweg.survey.instruments:observe"
 
 @contextmanager
 def observe(
-    folder: Path, trial: dict[str, Any], at: Sequence[int], products: int, seed: int
+    folder: Path,
+    trial: dict[str, Any],
+    at: Sequence[int],
+    products: int,
+    seed: int,
+    seconds: float,
 ) -> Iterator[None]:
     """Record the script into ``folder``, ask at the steps ``at``, and end it after the last."""
     script = Path(trial["script"]).absolute()
     asked, last = frozenset(at), max(at)
-    probes = (Asking(products, seed),)
+    probes = (Asking(products, seed, seconds),)
 
     def limit(made: int) -> None:
         # several optimizers take turns: the last step is over when the next one has begun

@@ -28,6 +28,7 @@ DEFAULT_AT = (0, 100, 500)
 DEFAULT_PRODUCTS = 400
 DEFAULT_BUDGET = 300.0
 FEWEST_PRODUCTS = 20
+SHARE_OF_BUDGET = 0.5  # for the answers; the script itself takes the rest
 
 
 class ScriptFailed(Exception):
@@ -99,7 +100,13 @@ def survey(
     path, asked = Path(script), tuple(sorted(set(at)))
     check(path, asked, products, seed, budget)
     began = time.monotonic()
-    observe = {"make": OBSERVE, "at": list(asked), "products": products, "seed": seed or 0}
+    observe = {
+        "make": OBSERVE,
+        "at": list(asked),
+        "products": products,
+        "seed": seed or 0,
+        "seconds": SHARE_OF_BUDGET * budget / len(asked),
+    }
     with Runner(path, arguments, jobs=1) as runner:
         trial = runner.trial(
             "as it is", instruments=(observe,), seed_shift=seed or 0, max_seconds=budget

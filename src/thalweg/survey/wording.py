@@ -30,6 +30,8 @@ def factor(value: float) -> str:
 def unreached(step: int, made: int, ended: str, reason: str) -> str:
     """Why an asked step was not seen."""
     steps = "one step" if made == 1 else f"{made:,} steps"
+    if made > step and ended == "seconds":
+        return "the time was over before it was answered; allow more, or fewer products"
     if made > step:
         return "it was made, and no loss was seen of which it could be replayed"
     how = {
