@@ -36,7 +36,7 @@ def test_the_trail_is_that_of_conjugate_gradients(start):
     a, _ = turned(torch.linspace(1, 3, N))  # so that rounding leaves the iterates as they are
     b, damping = vector(N), 0.01
     damped = a + damping * torch.eye(N).double()
-    trail = truncated_cg(Matrix(a), b, damping=damping, start=start, max_steps=20, progress=1e-9)
+    trail = truncated_cg(Matrix(a), b, damping=damping, start=start, max_steps=20, progress=1e-20)
     by_hand = cg_by_hand(damped, b, 20, torch.zeros(N).double() if start is None else start)
     assert [each.steps for each in trail] == [*sorted(m for m in MARKS if m < 20), 20]
     for each in trail:
