@@ -128,6 +128,14 @@ def test_a_regularized_fit_is_a_minimum():
     assert found.escape is None
 
 
+def test_nearly_equal_curvatures_are_settled_by_more_products():
+    curvatures = 1 + 1e-3 * torch.arange(6, dtype=torch.float64)
+    bowl = Hessian(
+        lambda p: (curvatures * p["w"] ** 2).sum() / 2, {"w": torch.zeros(6, dtype=torch.float64)}
+    )
+    assert critical_point(bowl).kind == "minimum"
+
+
 @pytest.mark.parametrize("given", [{"tol": 0}, {"flat": 1}, {"length": -1.0}])
 def test_what_cannot_be_is_refused(given):
     (name,) = given

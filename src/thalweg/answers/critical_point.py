@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from thalweg.answers.place import curvature_at
 from thalweg.curvature import ParameterOperator
-from thalweg.linalg import Extremes, lanczos
+from thalweg.linalg import Extremes, lanczos, negative_curvature
 
 Kind = Literal["minimum", "saddle", "maximum", "plateau", "no critical point", "not proven"]
 
@@ -124,6 +124,8 @@ def critical_point(
     with curvature_at("critical_point", model, loss, data, options) as hessian:
         k = min(PAIRS, hessian.size)
         ends = lanczos(hessian, k=k, tol=1e-2, max_products=max(max_products, k), seed=seed)
+        if ends.sign == "not proven":  # the eigenvalues are settled before their sign is
+            ends = negative_curvature(hessian, max_products=max_products, seed=seed)
         scale = length or max(1.0, float(hessian.place.norm()))
         escape = way_out(hessian, ends, scale) if ends.negative_curvature else None
         norm = float(hessian.gradient.norm())
