@@ -61,19 +61,19 @@ class CoordinateDescent:
         ValueError: a setting out of its domain; from `propose`, an index that the place lacks.
     """
 
-    name = "CoordinateDescent"
+    name = "coordinate-descent"
     needs: frozenset[Need] = frozenset({"hessian"})
 
     def __init__(self, blocks: Blocks = 1, *, order: Order = "cyclic", seed: int = 0) -> None:
-        check_blocks(self.name, blocks)
-        check_choice(self.name, "order", order, get_args(Order))
+        check_blocks(type(self).__name__, blocks)
+        check_choice(type(self).__name__, "order", order, get_args(Order))
         self.blocks, self.order = blocks, order
         self._generator = torch.Generator().manual_seed(seed)
         self._turn = 0
 
     def propose(self, at: Place) -> Proposal:
         """The step in the block whose turn it is."""
-        blocks = blocks_of(self.name, self.blocks, at.gradient)
+        blocks = blocks_of(type(self).__name__, self.blocks, at.gradient)
         lengths = torch.stack([at.gradient[block].norm() for block in blocks]).double().cpu()
         if not bool(lengths.any()):
             return stay(at.x)

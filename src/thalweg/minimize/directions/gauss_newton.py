@@ -87,7 +87,7 @@ class GaussNewton(Memoryless):
         ValueError: a setting out of its domain; from `propose`, the loss is no multiple of |r|^2.
     """
 
-    name = "GaussNewton"
+    name = "gauss-newton"
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class GaussNewton(Memoryless):
         max_products: int = 500,
     ) -> None:
         self.models = Models(
-            self.name, residuals, largest=largest, tol=tol, max_products=max_products
+            type(self).__name__, residuals, largest=largest, tol=tol, max_products=max_products
         )
         self.needs = self.models.needs
 

@@ -104,7 +104,7 @@ class HessianFree:
         ValueError: a setting out of its domain.
     """
 
-    name = "HessianFree"
+    name = "hessian-free"
     needs: frozenset[Need] = frozenset({"gauss-newton"})
 
     def __init__(
@@ -116,10 +116,10 @@ class HessianFree:
         progress: float = 5e-4,
         max_steps: int = 250,
     ) -> None:
-        check_positive(self.name, "damping", damping)
-        check_share(self.name, "decay", decay or None)
-        check_share(self.name, "progress", progress)
-        check_count(self.name, "max_steps", max_steps)
+        check_positive(type(self).__name__, "damping", damping)
+        check_share(type(self).__name__, "decay", decay or None)
+        check_share(type(self).__name__, "progress", progress)
+        check_count(type(self).__name__, "max_steps", max_steps)
         self.loss, self.share, self.decay = loss, damping, decay
         self.progress, self.max_steps = progress, max_steps
         self.damping: float | None = None

@@ -10,7 +10,7 @@ from thalweg.curvature import Operator
 from thalweg.linalg.products import length
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.escape import escape
-from thalweg.minimize.directions.forcing import FIRST, forcing
+from thalweg.minimize.directions.forcing import LARGEST, forcing
 from thalweg.minimize.directions.settings import check_count, check_share
 
 
@@ -32,7 +32,7 @@ class InexactNewton(ABC):
         check_share(type(self).__name__, "eta", eta)
         check_count(type(self).__name__, "max_products", max_products)
         self.fixed, self.max_products = eta is not None, max_products
-        self.eta = FIRST if eta is None else eta
+        self.eta = LARGEST if eta is None else eta
 
     @abstractmethod
     def solve(self, hessian: Operator, gradient: Tensor) -> Proposal:
@@ -46,8 +46,9 @@ class InexactNewton(ABC):
 
     def moved(self, before: Place, after: Place) -> None:
         """The next eta."""
-        if not self.fixed:
-            self.eta = forcing(self.eta, length(before.gradient), length(after.gradient))
+        size = length(before.gradient)
+        if size and not self.fixed:
+            self.eta = forcing(size, length(after.gradient))
 
     def state_dict(self) -> dict[str, Any]:
         """The next eta."""

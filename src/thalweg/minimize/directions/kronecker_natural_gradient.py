@@ -51,7 +51,7 @@ class KroneckerNaturalGradient:
         ValueError: a setting out of its domain.
     """
 
-    name = "KroneckerNaturalGradient"
+    name = "k-fac"
     needs: frozenset[Need] = frozenset({"fisher"})
 
     def __init__(
@@ -63,9 +63,9 @@ class KroneckerNaturalGradient:
         momentum: bool = True,
         split: Damping = "factored",
     ) -> None:
-        check_positive(self.name, "damping", damping)
-        check_share(self.name, "decay", decay or None)
-        check_choice(self.name, "split", split, get_args(Damping))
+        check_positive(type(self).__name__, "damping", damping)
+        check_share(type(self).__name__, "decay", decay or None)
+        check_choice(type(self).__name__, "split", split, get_args(Damping))
         self.factors, self.share, self.decay = factors, damping, decay
         self.momentum, self.split = momentum, split
         self.damping: float | None = None

@@ -58,7 +58,7 @@ class LevenbergMarquardt:
             or Marquardt's scale is wanted of more parameters than `largest`.
     """
 
-    name = "LevenbergMarquardt"
+    name = "levenberg-marquardt"
 
     def __init__(
         self,
@@ -70,10 +70,10 @@ class LevenbergMarquardt:
         tol: float = 1e-6,
         max_products: int = 500,
     ) -> None:
-        check_choice(self.name, "scale", scale, get_args(Scale))
-        check_positive(self.name, "damping", damping)
+        check_choice(type(self).__name__, "scale", scale, get_args(Scale))
+        check_positive(type(self).__name__, "damping", damping)
         self.models = Models(
-            self.name, residuals, largest=largest, tol=tol, max_products=max_products
+            type(self).__name__, residuals, largest=largest, tol=tol, max_products=max_products
         )
         self.needs, self.scale, self.share = self.models.needs, scale, damping
         self._nielsen: Nielsen | None = None
@@ -131,9 +131,9 @@ class LevenbergMarquardt:
     def _known(self, diagonal: Tensor | None, at: Place) -> Tensor:
         if diagonal is None:
             raise ValueError(
-                f"{self.name}(scale='marquardt'): it needs the diagonal of a matrix of {len(at.x)} "
-                f"parameters, which is written down for at most largest={self.models.largest}. "
-                "Use scale='identity', or allow more."
+                f"LevenbergMarquardt(scale='marquardt'): it needs the diagonal of a matrix of "
+                f"{len(at.x)} parameters, which is written down for at most "
+                f"largest={self.models.largest}. Use scale='identity', or allow more."
             )
         return diagonal
 

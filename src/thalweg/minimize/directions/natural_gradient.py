@@ -49,7 +49,7 @@ class NaturalGradient:
         ValueError: a setting out of its domain.
     """
 
-    name = "NaturalGradient"
+    name = "natural-gradient"
     needs: frozenset[Need] = frozenset({"fisher"})
 
     def __init__(
@@ -61,11 +61,11 @@ class NaturalGradient:
         tol: float = 1e-6,
         max_products: int = 500,
     ) -> None:
-        check_not_negative(self.name, "damping", damping)
-        check_positive(self.name, "step", step)
-        check_count(self.name, "largest", largest)
-        check_share(self.name, "tol", tol)
-        check_count(self.name, "max_products", max_products)
+        check_not_negative(type(self).__name__, "damping", damping)
+        check_positive(type(self).__name__, "step", step)
+        check_count(type(self).__name__, "largest", largest)
+        check_share(type(self).__name__, "tol", tol)
+        check_count(type(self).__name__, "max_products", max_products)
         self.share, self.step, self.largest = damping, step, largest
         self.tol, self.max_products = tol, max_products
         self.damping: float | None = None

@@ -90,7 +90,7 @@ class Newton(Memoryless):
         ValueError: a setting out of its domain; from `propose`, more parameters than `largest`.
     """
 
-    name = "Newton"
+    name = "newton"
     needs: frozenset[Need] = frozenset({"hessian"})
 
     def __init__(
@@ -101,15 +101,15 @@ class Newton(Memoryless):
         floor: float | None = None,
         largest: int = 2000,
     ) -> None:
-        check_positive(self.name, "step", step)
-        check_choice(self.name, "modify", modify, get_args(Modify))
-        check_share(self.name, "floor", floor)
-        check_count(self.name, "largest", largest)
+        check_positive(type(self).__name__, "step", step)
+        check_choice(type(self).__name__, "modify", modify, get_args(Modify))
+        check_share(type(self).__name__, "floor", floor)
+        check_count(type(self).__name__, "largest", largest)
         self.step, self.modify, self.floor, self.largest = step, modify, floor, largest
 
     def propose(self, at: Place) -> Proposal:
         """The Newton step; where the gradient is zero, the way out if there is one."""
-        hessian = dense(self.name, at.hessian(), self.largest, "NewtonCG or NewtonMINRES")
+        hessian = dense(type(self).__name__, at.hessian(), self.largest, "NewtonCG or NewtonMINRES")
         if self.modify != "none" and not bool(at.gradient.any()):
             return escape_by(Spectrum.of(hessian), at.x, at.gradient)
         return newton_step(

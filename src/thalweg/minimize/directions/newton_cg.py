@@ -74,7 +74,7 @@ class NewtonCG(InexactNewton):
         FloatingPointError: from `propose`, a product is not finite.
     """
 
-    name = "NewtonCG"
+    name = "newton-cg"
 
     def solve(self, hessian: Operator, gradient: Tensor) -> Proposal:
         """The step by CG."""

@@ -73,7 +73,7 @@ class NewtonMINRES(InexactNewton):
         FloatingPointError: from `propose`, a product is not finite.
     """
 
-    name = "NewtonMINRES"
+    name = "newton-minres"
 
     def solve(self, hessian: Operator, gradient: Tensor) -> Proposal:
         """The step by MINRES."""

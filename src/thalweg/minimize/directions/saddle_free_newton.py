@@ -108,7 +108,7 @@ class SaddleFreeNewton(Memoryless):
         FloatingPointError: from `propose`, a product is not finite.
     """
 
-    name = "SaddleFreeNewton"
+    name = "saddle-free-newton"
     needs: frozenset[Need] = frozenset({"hessian"})
 
     def __init__(
@@ -119,10 +119,10 @@ class SaddleFreeNewton(Memoryless):
         floor: float | None = None,
         largest: int = 2000,
     ) -> None:
-        check_count(self.name, "dimension", 1 if dimension is None else dimension)
-        check_not_negative(self.name, "damping", damping)
-        check_share(self.name, "floor", floor)
-        check_count(self.name, "largest", largest)
+        check_count(type(self).__name__, "dimension", 1 if dimension is None else dimension)
+        check_not_negative(type(self).__name__, "damping", damping)
+        check_share(type(self).__name__, "floor", floor)
+        check_count(type(self).__name__, "largest", largest)
         self.dimension, self.damping, self.floor = dimension, damping, floor
         self.largest = largest
 
@@ -142,7 +142,7 @@ class SaddleFreeNewton(Memoryless):
 
     def _dense(self, at: Place) -> Proposal:
         instead = "SaddleFreeNewton(dimension=50)"
-        spectrum = Spectrum.of(dense(self.name, at.hessian(), self.largest, instead))
+        spectrum = Spectrum.of(dense(type(self).__name__, at.hessian(), self.largest, instead))
         if not bool(at.gradient.any()):
             return escape_by(spectrum, at.x, at.gradient)
         return dense_saddle_free_step(spectrum, at.gradient, damping=self.damping, floor=self.floor)
