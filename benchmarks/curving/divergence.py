@@ -11,8 +11,7 @@ from torch import nn
 
 from curving.networks import Problem, mlp
 from curving.section import Aim, Section, sure
-from thalweg.answers import learning_rate
-from thalweg.curvature import Hessian
+from thalweg.curvature import Hessian, learning_rate
 
 WORDS = """`learning_rate` predicts the largest stable rate; `torch.optim.SGD` is bisected for
 the rate at which a small displacement from the minimum begins to grow. Quadratics: 50
@@ -131,8 +130,9 @@ def threshold(problem, settings, about, bisections):
 
 
 DISPLACEMENT = 1e-5
-SETTLED, STEPS = 50, 600  # after which other directions have died away: about, and to 1e-9
-FAR, NEAR = 10.0, 0.1  # beyond which more steps would say the same
+SETTLED, STEPS = 50, 2000  # after which other directions have died away: about, and to 1e-9
+LEFT = 1e3  # times the first gradient, where it has left but the loss is still a parabola
+FAR, NEAR = 10.0, 0.1  # times the settled gradient, beyond which more steps would say the same
 
 
 def grows(problem, rate, settings):
@@ -149,6 +149,8 @@ def grows(problem, rate, settings):
     lengths = []
     for _ in range(STEPS):
         lengths.append(descended(model, problem, optimizer))
+        if not lengths[-1] < LEFT * lengths[0]:
+            return True
         if len(lengths) > SETTLED and not NEAR < lengths[-1] / lengths[SETTLED] < FAR:
             break
     return lengths[-1] > lengths[-3]
