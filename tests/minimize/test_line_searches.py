@@ -105,6 +105,13 @@ class TestExactQuadratic:
         assert (found.status, found.evaluations) == ("budget", 5)
         assert found.alpha == max(line.alphas)
 
+    def test_a_curvature_beyond_all_bounds_is_survived(self):
+        """The step underflows to zero, where nothing is to be learned."""
+        line = Recorded(lambda alpha: (alpha * 1e300, 1e300 if alpha else -1e-300))
+        found = ExactQuadratic().along(line, line.zero, 1e-12)
+        assert (found.status, found.alpha) == ("budget", 0.0)
+        assert min(line.alphas) > 0
+
     @pytest.mark.parametrize("tol", [0.0, 1.0, math.nan])
     def test_a_tolerance_out_of_its_domain(self, tol):
         with pytest.raises(ValueError, match="tol="):
@@ -163,6 +170,13 @@ class TestHagerZhang:
         lines = [(Recorded(phi), c1, c2, first) for phi, c1, c2, first, _ in CASES]
         found = [HagerZhang(c1, c2).along(line, line.zero, first) for line, c1, c2, first in lines]
         assert sum(f.evaluations for f in found) == 114
+
+    def test_a_slope_at_the_bound_is_told_from_one_beyond(self):
+        """Of (alpha - 1)^2/2 half of the slope is left at 1/2."""
+        line = Recorded(parabola)
+        search = HagerZhang(0.1, 0.5)
+        assert search.along(line, line.zero, 0.51).evaluations == 1
+        assert search.along(line, line.zero, 0.49).evaluations > 1
 
     def test_a_minimum_is_found_to_the_precision_of_slopes(self):
         """1e4 + (alpha - 1e-5)^2/2 is flat to rounding; exact steps differ by their slopes."""

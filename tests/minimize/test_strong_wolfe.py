@@ -9,6 +9,8 @@ from published_lines import CASES, IDS, NOT_FINITE, PUBLISHED, Recorded, barred,
 from scipy.optimize._dcsrch import DCSRCH
 
 from thalweg.minimize.searches import StrongWolfe
+from thalweg.minimize.searches.more_thuente import Interval
+from thalweg.minimize.searches.trials import Point
 
 published = pytest.mark.parametrize("phi, c1, c2, first, count", CASES, ids=IDS)
 not_finite = pytest.mark.parametrize("value, slope", NOT_FINITE.values(), ids=NOT_FINITE)
@@ -129,6 +131,39 @@ def test_a_hole_in_a_bracket_is_walked_round(value, slope):
     found = StrongWolfe(curvature=0.1).along(line, line.zero, 6.0)
     assert found.status == "satisfied"
     assert found.alpha == pytest.approx(0.2, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "low, high, wall, wanted, allowed",
+    [
+        (0.2, 0.2, 1.0, 0.5, 0.5),
+        (0.2, 0.2, 1.0, 0.9, 0.6),
+        (0.2, 0.9, 1.0, 0.8, 0.8),  # the other end is nearer than the wall
+        (0.2, 2.0, 1.0, 0.8, 0.6),
+        (0.8, 0.1, 1.0, 0.2, 0.2),  # the wall stands behind
+        (0.8, 0.1, 0.4, 0.2, 0.6),
+    ],
+)
+def test_half_of_the_way_to_a_wall_at_most(low, high, wall, wanted, allowed):
+    low, high = (Point(alpha, *parabola(alpha)) for alpha in (low, high))
+    interval = Interval(low, high, low != high, (0.0, 9.0), (9.0, 9.0), wall)
+    assert interval.before_wall(wanted) == pytest.approx(allowed)
+
+
+@pytest.mark.parametrize(
+    "least, largest, alpha, exhausted",
+    [
+        (1.0, 2.0, 1.5, False),
+        (1.0, 2.0, 1.0, True),
+        (1.0, 2.0, 2.0, True),
+        (1.0, 1.0 + 1e-15, 1.0 + 5e-16, True),
+        (1.0, 1.0 + 4e-14, 1.0 + 2e-14, False),
+    ],
+)
+def test_a_bracket_without_room_ends_the_search(least, largest, alpha, exhausted):
+    low, high = (Point(at, *parabola(at)) for at in (least, largest))
+    interval = Interval(low, high, True, (least, largest), (9.0, 9.0))
+    assert interval.exhausted(alpha, 1e-14) == exhausted
 
 
 @not_finite

@@ -58,17 +58,14 @@ class ExactQuadratic:
             return trials.given_up(trials.hopeless)
         small = max(self.tol, ROUNDING_UNITS * line.eps) * -trials.start.slope
         last = trials.start
-        while not trials.spent:
+        while not trials.spent and alpha != last.alpha:
             trial = trials(alpha)
             if not trial.finite:
                 alpha = last.alpha + NEARER * (alpha - last.alpha)
                 continue
             if abs(trial.slope) <= small:
                 return trials.found(trial, "satisfied")
-            alpha = min(next_step(last, trial), self.max_step)
-            if alpha == trial.alpha:
-                break
-            last = trial
+            alpha, last = min(next_step(last, trial), self.max_step), trial
         return trials.given_up()
 
 
@@ -78,7 +75,7 @@ def next_step(last: Point, trial: Point) -> float:
     if not 0 < curvature < math.inf:
         return FARTHER * max(trial.alpha, last.alpha)
     alpha = last.alpha + exact_step(last.slope, curvature)
-    return alpha if alpha > 0 else NEARER * min(trial.alpha, last.alpha)
+    return alpha if alpha > 0 else NEARER * min(trial.alpha, last.alpha or trial.alpha)
 
 
 def exact_step(slope: float, curvature: float) -> float:

@@ -9,8 +9,9 @@ cases for the next trial (l is `low`, c the cubic's minimizer, q the parabola's,
     3  same sign, the slope falls         c, if it lies beyond t, or s
     4  same sign, the slope grows         c between t and `high`, or as far as allowed
 
-While no step of sufficient decrease has a slope that is not negative (the first stage), points that
-are lower than `low` but not low enough are compared by psi(alpha) = phi(alpha) - c1 alpha phi'(0).
+A trial that is lower than `low` but not low enough is compared with it by psi(alpha) = phi(alpha) -
+c1 alpha phi'(0). The paper does so in a first stage, until a step of sufficient decrease has a
+slope that is not negative; after that no trial is of this kind, so no stage is kept here.
 
 J. More & D. Thuente, *ACM Trans. Math. Softw.* 20 (1994), sections 2-4, with the limits on
 extrapolation of MINPACK-2. In addition to theirs, a `wall` is kept: a point where the loss was not

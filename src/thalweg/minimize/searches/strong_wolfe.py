@@ -65,7 +65,6 @@ class StrongWolfe:
         if trials.hopeless:
             return trials.given_up(trials.hopeless)
         interval = Interval.start(trials.start, alpha, self.max_step)
-        first_stage = True
         while not trials.spent:
             trial = trials(alpha)
             if status := self._accepts(trials, trial):
@@ -73,8 +72,7 @@ class StrongWolfe:
             if not trial.finite:
                 interval, alpha = interval.walled(alpha)
                 continue
-            first_stage = first_stage and not self._ends_first_stage(trial, trials.start)
-            tilt = self._tilt(interval, trial, trials.start) if first_stage else 0.0
+            tilt = self._tilt(interval, trial, trials.start)
             interval, alpha = interval.after(trial, tilt, self.max_step)
             if interval.exhausted(alpha, self.interval_tol):
                 return trials.given_up("rounding")
@@ -93,9 +91,6 @@ class StrongWolfe:
         """Whether the line still falls at the longest step, as fast as Armijo asks."""
         falls = trial.slope <= self.decrease * start.slope
         return trial.alpha >= self.max_step and armijo(trial, start, self.decrease) and falls
-
-    def _ends_first_stage(self, trial: Point, start: Point) -> bool:
-        return armijo(trial, start, self.decrease) and trial.slope >= 0
 
     def _tilt(self, interval: Interval, trial: Point, start: Point) -> float:
         """c1 phi'(0) where the trial is lower than `low` but not low enough, else 0."""

@@ -10,11 +10,11 @@ from typing import final
 
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.directions import along
 from thalweg.linalg.products import Shifted, dot, length
 from thalweg.minimize.contract import TrialStep
 from thalweg.minimize.searches.trust_region.model import decrease, nowhere, posed
+from thalweg.operators import Operator
 
 
 @final

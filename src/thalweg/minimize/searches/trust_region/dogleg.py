@@ -14,12 +14,12 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.products import dot, length
 from thalweg.minimize.contract import TrialStep
 from thalweg.minimize.searches.trust_region.cauchy import cauchy
 from thalweg.minimize.searches.trust_region.model import decrease, nowhere, posed, to_boundary
 from thalweg.minimize.searches.trust_region.remembered import Remembered
+from thalweg.operators import Operator
 
 
 @final

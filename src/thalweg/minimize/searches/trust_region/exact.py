@@ -24,11 +24,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.products import length
 from thalweg.minimize.contract import TrialStep
 from thalweg.minimize.searches.trust_region.model import decrease, posed, to_boundary
 from thalweg.minimize.searches.trust_region.remembered import Remembered
+from thalweg.operators import Operator
 
 EPS = torch.finfo(torch.float64).eps
 # Newton's method needs three or four; next to the hard case some more, from far below the root.

@@ -4,9 +4,9 @@ import math
 
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.products import Shifted, dot, length
 from thalweg.minimize.contract import TrialStep
+from thalweg.operators import Operator
 
 
 def posed(call: str, model: Operator, gradient: Tensor, radius: float) -> Shifted:

@@ -15,10 +15,10 @@ import math
 
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.products import Shifted, dot, length
 from thalweg.minimize.contract import TrialStep
 from thalweg.minimize.searches.trials import ROUNDING_UNITS
+from thalweg.operators import Operator
 
 ACCEPTED = 1e-4
 POOR, GOOD = 0.25, 0.75

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar, final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
+from thalweg.operators import Operator
 
 T = TypeVar("T")
 

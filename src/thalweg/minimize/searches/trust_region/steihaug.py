@@ -18,11 +18,11 @@ from typing import final
 
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.directions import along, flat
 from thalweg.linalg.products import dot, length
 from thalweg.minimize.contract import TrialStep
 from thalweg.minimize.searches.trust_region.model import nowhere, posed, to_boundary
+from thalweg.operators import Operator
 
 
 @final
