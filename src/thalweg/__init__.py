@@ -23,13 +23,14 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "curvature_of", "diagnose", "environment", "explain", "run"]
 
 _PARTS = (
-    "answers",
     "curvature",
     "doctor",
     "interventions",
     "landscapes",
     "linalg",
+    "minimize",
     "obstacles",
+    "operators",
     "optim",
     "recorder",
     "report",

@@ -2,7 +2,7 @@
 
 import torch
 
-from thalweg.curvature import Matrix, Operator
+from thalweg.operators import Matrix, Operator
 
 
 def with_spectrum(values, seed=1, dtype=torch.float64, **known):

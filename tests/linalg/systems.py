@@ -3,7 +3,7 @@
 import torch
 from spectra import with_spectrum
 
-from thalweg.curvature import LinearMap
+from thalweg.operators import LinearMap
 
 PSD = frozenset({"psd"})
 

@@ -7,8 +7,8 @@ import torch
 from spectra import Counting
 from systems import PSD, krylov_basis, line, operator_of, powers, vector
 
-from thalweg.curvature import Matrix
 from thalweg.linalg import cg
+from thalweg.operators import Matrix
 
 SPECTRA = {
     "even": line(1, 30, 40),

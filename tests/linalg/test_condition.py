@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thalweg.curvature import Hessian, Matrix
 from thalweg.linalg.condition import condition_number
 from thalweg.linalg.gain import gain_conditioning
+from thalweg.operators import Hessian, Matrix
 
 
 def line(low, high, n):

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from thalweg.curvature import Matrix, Operator
 from thalweg.linalg.diagonal import diagonal
 from thalweg.linalg.leave_out import Pairs
 from thalweg.linalg.xdiag import leave_pairs_out
+from thalweg.operators import Matrix, Operator
 
 METHODS = ["krylov", "xdiag", "hutchinson"]
 every_method = pytest.mark.parametrize("method", METHODS)

@@ -8,10 +8,10 @@ from spectra import SPECTRA, Counting, line, truth, with_spectrum
 from torch import nn
 from torch.nn import functional as F
 
-from thalweg.curvature import Hessian, Matrix
 from thalweg.linalg import lanczos
 from thalweg.linalg.goal import likely_errors
 from thalweg.linalg.krylov import Krylov
+from thalweg.operators import Hessian, Matrix
 
 # A few large eigenvalues, a dense bulk around zero, and a short tail below it.
 NETWORK = [*line(-1e-3, 1e-3, 300), -0.02, -0.012, -0.007, 0.05, 0.1, 0.2, 0.62]

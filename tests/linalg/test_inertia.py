@@ -8,8 +8,8 @@ from spectra import SPECTRA, Counting, line, with_spectrum
 from torch import nn
 from torch.nn import functional as F
 
-from thalweg.curvature import Hessian, Matrix
 from thalweg.linalg import inertia
+from thalweg.operators import Hessian, Matrix
 
 every_spectrum = pytest.mark.parametrize("values", SPECTRA.values(), ids=SPECTRA.keys())
 

@@ -8,10 +8,10 @@ from spectra import SPECTRA, Counting, line, truth, with_spectrum
 from torch import nn
 from torch.nn import functional as F
 
-from thalweg.curvature import Hessian, Matrix, Operator
 from thalweg.linalg import Eigenpair, Extremes, lanczos
 from thalweg.linalg.extremes import overshoot
 from thalweg.linalg.krylov import Krylov
+from thalweg.operators import Hessian, Matrix, Operator
 
 every_spectrum = pytest.mark.parametrize("values", SPECTRA.values(), ids=SPECTRA.keys())
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from spectra import SPECTRA, Counting, line, truth, with_spectrum
 
-from thalweg.curvature import Matrix
 from thalweg.linalg import lanczos, negative_curvature
+from thalweg.operators import Matrix
 
 every_spectrum = pytest.mark.parametrize("values", SPECTRA.values(), ids=SPECTRA.keys())
 

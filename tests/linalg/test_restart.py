@@ -9,11 +9,11 @@ from spectra import SPECTRA, Counting, line, truth, with_spectrum
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from thalweg.curvature import Operator
 from thalweg.linalg import lanczos, negative_curvature
 from thalweg.linalg.goal import Wanted
 from thalweg.linalg.krylov import Krylov
 from thalweg.linalg.restart import kept
+from thalweg.operators import Operator
 
 BOTH = Wanted(1, 1)
 WIDE = [name for name, values in SPECTRA.items() if len(values) > 12]

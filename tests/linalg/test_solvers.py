@@ -9,8 +9,8 @@ import torch
 from spectra import Counting
 from systems import PSD, Rectangular, line, operator_of, powers, vector
 
-from thalweg.curvature import Matrix
 from thalweg.linalg import cg, cr, lsmr, minres
+from thalweg.operators import Matrix
 
 SOLVERS = {"cg": cg, "cr": cr, "minres": minres, "lsmr": lsmr}
 SYMMETRIC = {"cg": cg, "cr": cr, "minres": minres}

@@ -9,9 +9,9 @@ from scipy import stats
 from torch import nn
 from torch.nn import functional as F
 
-from thalweg.curvature import Hessian, Matrix, Operator
 from thalweg.linalg.measure import spectral_measure
 from thalweg.linalg.spectral_density import spectral_density, trace_of
+from thalweg.operators import Hessian, Matrix, Operator
 
 
 class Diagonal(Operator):

@@ -8,7 +8,6 @@ from scipy import stats
 from torch import nn
 from torch.nn import functional as F
 
-from thalweg.curvature import Hessian, Matrix, Operator
 from thalweg.linalg.deflation import krylov_space, sampled
 from thalweg.linalg.frobenius import squared_frobenius_norm
 from thalweg.linalg.hutchinson import hutchinson_trace, squared_diagonal
@@ -16,6 +15,7 @@ from thalweg.linalg.leave_out import Pairs, jackknife
 from thalweg.linalg.student import t_quantile
 from thalweg.linalg.trace import trace
 from thalweg.linalg.xtrace import applied, leave_out
+from thalweg.operators import Hessian, Matrix, Operator
 
 
 class Diagonal(Operator):

@@ -12,7 +12,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from thalweg.answers.picture import picture
+from thalweg.curvature.picture import picture
 from thalweg.report.curvature_wording import MOVES, cost, move, rows, steps_of, title_of
 from thalweg.report.json import plain
 from thalweg.report.text import show

@@ -1,35 +1,52 @@
-"""Curvature: symmetric matrices known by their products, and what they say about step sizes."""
+"""Curvature: what learning rate, what kind of point, how sharp, how noisy; and the matrices behind.
 
-from thalweg.curvature.covariance import GradientCovariance
-from thalweg.curvature.eigenvalue_corrected import EigenvalueCorrected
-from thalweg.curvature.empirical_fisher import EmpiricalFisher
-from thalweg.curvature.fisher import Fisher
-from thalweg.curvature.gauss_newton import GaussNewton
-from thalweg.curvature.hessian import Hessian
-from thalweg.curvature.jacobian import Jacobian
-from thalweg.curvature.kronecker import Kronecker
-from thalweg.curvature.layer_blocks import BlockDiagonal, Restricted, layers
-from thalweg.curvature.layout import Layout
-from thalweg.curvature.linear_map import LinearMap
-from thalweg.curvature.matrix import Matrix
-from thalweg.curvature.model_loss import model_loss
-from thalweg.curvature.monte_carlo_fisher import MonteCarloFisher
-from thalweg.curvature.operator import Operator, ParameterOperator
-from thalweg.curvature.optimizer_preconditioner import optimizer_preconditioner
-from thalweg.curvature.preconditioned import Preconditioned, adam_preconditioner
-from thalweg.curvature.sharpness import CriticalRate, critical_rate
-from thalweg.curvature.stability import (
-    adam_largest_lr,
-    adam_limit,
-    sgd_largest_lr,
-    sgd_limit,
+    from thalweg.curvature import learning_rate
+    print(learning_rate(model, loss, loader))
+
+The answers are functions of a model, its loss and its data, or of a Hessian. The matrices are those
+of `thalweg.operators`, and the algorithms on them are in `thalweg.linalg`.
+"""
+
+from thalweg.curvature.critical_point import CriticalPoint, Escape, critical_point
+from thalweg.curvature.critical_rate import CriticalRate, critical_rate
+from thalweg.curvature.learning_rate import LearningRate, Rate, learning_rate
+from thalweg.curvature.methods import Method
+from thalweg.curvature.noise_scale import NoiseScale, noise_scale
+from thalweg.curvature.sharpness import Sharpness, sharpness
+from thalweg.curvature.spectrum import Spectrum, spectrum
+from thalweg.curvature.stability import adam_largest_lr, adam_limit, sgd_largest_lr, sgd_limit
+from thalweg.curvature.stepping import Stepped
+from thalweg.operators import (
+    BlockDiagonal,
+    EigenvalueCorrected,
+    EmpiricalFisher,
+    Fisher,
+    GaussNewton,
+    GradientCovariance,
+    Hessian,
+    Jacobian,
+    Kronecker,
+    Layout,
+    LinearMap,
+    Matrix,
+    MonteCarloFisher,
+    Operator,
+    ParameterOperator,
+    Preconditioned,
+    Restricted,
+    adam_preconditioner,
+    layers,
+    model_loss,
+    optimizer_preconditioner,
 )
 
 __all__ = [
     "BlockDiagonal",
+    "CriticalPoint",
     "CriticalRate",
     "EigenvalueCorrected",
     "EmpiricalFisher",
+    "Escape",
     "Fisher",
     "GaussNewton",
     "GradientCovariance",
@@ -37,20 +54,32 @@ __all__ = [
     "Jacobian",
     "Kronecker",
     "Layout",
+    "LearningRate",
     "LinearMap",
     "Matrix",
+    "Method",
     "MonteCarloFisher",
+    "NoiseScale",
     "Operator",
     "ParameterOperator",
     "Preconditioned",
+    "Rate",
     "Restricted",
+    "Sharpness",
+    "Spectrum",
+    "Stepped",
     "adam_largest_lr",
     "adam_limit",
     "adam_preconditioner",
+    "critical_point",
     "critical_rate",
     "layers",
+    "learning_rate",
     "model_loss",
+    "noise_scale",
     "optimizer_preconditioner",
     "sgd_largest_lr",
     "sgd_limit",
+    "sharpness",
+    "spectrum",
 ]

@@ -1,8 +1,8 @@
 r"""How much curvature each optimizer bears at a learning rate, and the reverse.
 
 On a quadratic, each eigendirection of curvature a evolves by itself, by a linear recursion
-z^2 - c1 z - c0 = 0 in the positions at two successive steps. As a grows, a root leaves the unit
-circle at z = -1: the iterates change sign at every step and grow. Putting z = -1 gives the limits:
+z^2 - c1 z - c0 = 0 in the positions at two successive steps (`curvature.methods`). As a grows, a
+root leaves the unit circle at z = -1: the iterates change sign at every step and grow:
 
     gradient descent    a = 2 / lr
     heavy ball          a = (2 + 2b) / lr                (torch's: buffer = b buffer + g)
@@ -18,6 +18,8 @@ and an optimizer may be above its limit for a few steps without harm.
 """
 
 import math
+
+from thalweg.curvature.methods import Method
 
 
 def sgd_limit(
@@ -76,7 +78,7 @@ def adam_limit(lr: float, *, beta1: float = 0.9, weight_decay: float = 0.0) -> f
     check_positive("adam_limit", "lr", lr)
     check_fraction("adam_limit", "beta1", beta1)
     check_decay("adam_limit", weight_decay)
-    return (1 + beta1) * (2 - lr * weight_decay) / ((1 - beta1) * lr)
+    return Method("adam", beta1).limit * (1 / lr - weight_decay / 2)
 
 
 def adam_largest_lr(curvature: float, *, beta1: float = 0.9, weight_decay: float = 0.0) -> float:
@@ -90,8 +92,9 @@ def adam_largest_lr(curvature: float, *, beta1: float = 0.9, weight_decay: float
     check_finite("adam_largest_lr", "curvature", curvature)
     check_fraction("adam_largest_lr", "beta1", beta1)
     check_decay("adam_largest_lr", weight_decay)
-    bent = (1 - beta1) * curvature + (1 + beta1) * weight_decay
-    return 2 * (1 + beta1) / bent if bent > 0 else math.inf
+    limit = Method("adam", beta1).limit
+    bent = curvature + limit * weight_decay / 2
+    return limit / bent if bent > 0 else math.inf
 
 
 def sgd_reach(caller: str, momentum: float, dampening: float, nesterov: bool) -> float:
@@ -103,10 +106,9 @@ def sgd_reach(caller: str, momentum: float, dampening: float, nesterov: bool) ->
             f"{caller}(nesterov=True, momentum={momentum}, dampening={dampening}): "
             "Nesterov's method needs a momentum above 0 and no dampening."
         )
-    if nesterov:
-        return (2 + 2 * momentum) / (1 + 2 * momentum)
+    limit = Method("nesterov" if nesterov else "momentum", momentum).limit
     # The first step of torch's momentum is not dampened and has no say in the long run.
-    return (2 + 2 * momentum) / (1 - dampening if momentum else 1.0)
+    return limit / (1 - dampening if momentum else 1.0)
 
 
 def check_positive(caller: str, name: str, value: float) -> None:

@@ -19,7 +19,6 @@ from functools import partial
 
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.directions import along, flat
 from thalweg.linalg.energy import Energy
 from thalweg.linalg.preconditioning import (
@@ -33,6 +32,7 @@ from thalweg.linalg.products import dot, length
 from thalweg.linalg.refinement import Run, refined
 from thalweg.linalg.solution import Direction, Solution
 from thalweg.linalg.stopping import Outcome, Problem, Tolerance, posed, shifted
+from thalweg.operators import Operator
 
 
 def cg(

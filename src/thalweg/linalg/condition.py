@@ -27,10 +27,10 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.krylov import Krylov, Ritz
 from thalweg.linalg.probing import check_operator, check_products
 from thalweg.linalg.spectral_density import exact_density, spectral_density
+from thalweg.operators import Operator
 
 
 @final

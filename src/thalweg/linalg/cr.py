@@ -21,7 +21,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.cg import check_definite
 from thalweg.linalg.directions import along, flat
 from thalweg.linalg.preconditioning import Precondition, Preconditioner, inner, preconditioning
@@ -29,6 +28,7 @@ from thalweg.linalg.products import dot, length
 from thalweg.linalg.refinement import Run, refined
 from thalweg.linalg.solution import Solution
 from thalweg.linalg.stopping import Problem, Tolerance, posed, shifted
+from thalweg.operators import Operator
 
 
 def cr(

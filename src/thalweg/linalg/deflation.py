@@ -31,9 +31,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.basis import Basis, norm
 from thalweg.linalg.probing import blocks, dots, gaussian, products, work_dtype
+from thalweg.operators import Operator
 
 # Columns of the random block: with fewer, repeated or clustered eigenvalues hide each other; with
 # more, the space has too few powers of A.

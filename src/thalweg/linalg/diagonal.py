@@ -28,12 +28,12 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.basis import Basis
 from thalweg.linalg.deflation import Deflation, krylov_space
 from thalweg.linalg.identity import diagonal_by_products
 from thalweg.linalg.probing import blocks, check_operator, check_products, products, rademacher
 from thalweg.linalg.xdiag import xdiag
+from thalweg.operators import Operator
 
 Method = Literal["auto", "exact", "krylov", "xdiag", "hutchinson"]
 

@@ -14,12 +14,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.deflation import krylov_space, sampled
 from thalweg.linalg.estimate import Estimate, Sampling, error_of_mean, interval, unit_rounding
 from thalweg.linalg.identity import columns_of
 from thalweg.linalg.probing import check_confidence, check_operator, check_products
 from thalweg.linalg.student import t_quantile
+from thalweg.operators import Operator
 
 
 def squared_frobenius_norm(

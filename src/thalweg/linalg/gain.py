@@ -21,10 +21,10 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.krylov import Krylov
 from thalweg.linalg.measure import Measure
 from thalweg.linalg.probing import check_operator, check_products
+from thalweg.operators import Operator
 
 
 @final

@@ -15,9 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.estimate import Estimate, Sampling, error_of_mean, interval, unit_rounding
 from thalweg.linalg.probing import blocks, check_products, dots, gaussian, products, rademacher
+from thalweg.operators import Operator
 
 Probes = Literal["rademacher", "gaussian"]
 DRAWS = {"rademacher": rademacher, "gaussian": gaussian}

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.probing import BLOCK, blocks, products
+from thalweg.operators import Operator
 
 
 def diagonal_by_products(operator: Operator) -> Tensor:

@@ -25,12 +25,12 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.beta import ranks
 from thalweg.linalg.extremes import NEGLIGIBLE
 from thalweg.linalg.krylov import Krylov
 from thalweg.linalg.lanczos import check_operator
 from thalweg.linalg.share_below import share_below
+from thalweg.operators import Operator
 
 # Units of rounding that a dense matrix's eigenvalues are good to.
 DENSE_UNITS = 8

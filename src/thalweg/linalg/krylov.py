@@ -34,9 +34,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
-from thalweg.curvature.linear_map import check_vectors
 from thalweg.linalg.basis import Basis, norm
+from thalweg.operators import Operator
+from thalweg.operators.linear_map import check_vectors
 
 # A product carries some units of rounding; a residual below that says nothing.
 ROUNDING_UNITS = 8

@@ -20,7 +20,6 @@ from typing import get_args
 
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.extremes import Eigenpair, Ends, Extremes, overshoot
 from thalweg.linalg.goal import (
     Accept,
@@ -34,6 +33,7 @@ from thalweg.linalg.goal import (
 )
 from thalweg.linalg.krylov import Krylov, Ritz
 from thalweg.linalg.restart import explored, height, room
+from thalweg.operators import Operator
 
 
 def lanczos(

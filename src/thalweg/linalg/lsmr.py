@@ -34,11 +34,11 @@ from typing import final
 
 from torch import Tensor
 
-from thalweg.curvature import LinearMap
 from thalweg.linalg.products import length
 from thalweg.linalg.refinement import Run, refined
 from thalweg.linalg.solution import Solution
 from thalweg.linalg.stopping import Problem, Tolerance, posed, stacked
+from thalweg.operators import LinearMap
 
 
 def lsmr(

@@ -17,8 +17,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.krylov import Krylov, Ritz
+from thalweg.operators import Operator
 
 Function = Callable[[Tensor], Tensor]
 

@@ -33,13 +33,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.directions import along
 from thalweg.linalg.preconditioning import Precondition, Preconditioner, inner, preconditioning
 from thalweg.linalg.products import Products, dot, length
 from thalweg.linalg.refinement import Run, refined
 from thalweg.linalg.solution import Direction, Solution
 from thalweg.linalg.stopping import ROUNDING_UNITS, Problem, Tolerance, posed, shifted
+from thalweg.operators import Operator
 
 # A residual this much shorter is progress, |A r| so many times larger is none.
 LESS = 0.99

@@ -11,12 +11,12 @@ J. Kuczynski & H. Wozniakowski, *SIAM J. Matrix Anal. Appl.* 13 (1992), on rando
 M. O'Neill & S. Wright, *Math. Program.* 180 (2020), on what a descent method makes of it.
 """
 
-from thalweg.curvature import Operator
 from thalweg.linalg.extremes import Extremes, sign
 from thalweg.linalg.goal import Wanted
 from thalweg.linalg.krylov import Krylov, Ritz
 from thalweg.linalg.lanczos import check_operator, extremes, outer_bounds
 from thalweg.linalg.restart import explored, room
+from thalweg.operators import Operator
 
 SMALLEST = Wanted(top=0, bottom=1)
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.basis import norm
 from thalweg.linalg.products import dot, power_of_two
+from thalweg.operators import Operator
 
 Preconditioner = Operator | Callable[[Tensor], Tensor]
 Precondition = Callable[[Tensor], Tensor]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
+from thalweg.operators import Operator
 
 # Vectors multiplied at once: enough for the operator's blocks, few enough for its memory.
 BLOCK = 8

@@ -13,8 +13,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import LinearMap, Operator
 from thalweg.linalg.basis import norm
+from thalweg.operators import LinearMap, Operator
 
 # Entries whose copies in float64 a dot product holds at a time.
 CHUNK = 1 << 22

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import torch
 
-from thalweg.curvature import Operator
 from thalweg.linalg.goal import Wanted
 from thalweg.linalg.krylov import Krylov, Ritz
+from thalweg.operators import Operator
 
 # Vectors beside the basis at the height of a step: the next one, the product, what is left of it,
 # and passing copies of these.

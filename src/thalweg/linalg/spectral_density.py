@@ -29,7 +29,6 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.basis import Basis
 from thalweg.linalg.deflation import random_unit
 from thalweg.linalg.estimate import Estimate, Sampling, interval, unit_rounding
@@ -37,6 +36,7 @@ from thalweg.linalg.krylov import Krylov
 from thalweg.linalg.measure import Function, Measure, spectral_measure
 from thalweg.linalg.probing import check_confidence, check_operator, check_products, work_dtype
 from thalweg.linalg.student import MANY, t_quantile
+from thalweg.operators import Operator
 
 # Share of the products that look for the ends of the spectrum.
 FIRST_RUN = 0.4

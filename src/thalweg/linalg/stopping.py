@@ -21,9 +21,9 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import LinearMap, Operator
 from thalweg.linalg.basis import norm
 from thalweg.linalg.products import Products, Shifted, Stacked, length, power_of_two
+from thalweg.operators import LinearMap, Operator
 
 # Units of rounding in a residual that was computed with a product; see krylov.py.
 ROUNDING_UNITS = 8

@@ -17,7 +17,6 @@ from typing import Literal
 
 import torch
 
-from thalweg.curvature import Operator
 from thalweg.linalg.deflation import Deflation, krylov_space, range_sketch, sampled, weight_of
 from thalweg.linalg.estimate import Estimate, Sampling, error_of_mean, interval, unit_rounding
 from thalweg.linalg.hutchinson import hutchinson_trace
@@ -25,6 +24,7 @@ from thalweg.linalg.identity import diagonal_by_products
 from thalweg.linalg.probing import check_confidence, check_operator, check_products
 from thalweg.linalg.xnystrace import xnystrace
 from thalweg.linalg.xtrace import xtrace
+from thalweg.operators import Operator
 
 Method = Literal["auto", "exact", "krylov", "hutch++", "xtrace", "xnystrace", "hutchinson"]
 

@@ -20,10 +20,10 @@ Cost: 2 s products and about 14 n s^2 multiplications. Memory: 8 s vectors.
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.leave_out import Pairs
 from thalweg.linalg.probing import check_products, rademacher
 from thalweg.linalg.xtrace import applied, is_deficient
+from thalweg.operators import Operator
 
 
 def xdiag(operator: Operator, count: int, seed: int) -> tuple[Tensor, Tensor, int]:

@@ -18,11 +18,11 @@ Cost: s products and 2 n s^2 multiplications. Memory: 4 s vectors.
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.estimate import Estimate, Sampling, interval, unit_rounding
 from thalweg.linalg.leave_out import Pairs, jackknife
 from thalweg.linalg.probing import check_products, gaussian
 from thalweg.linalg.xtrace import applied, symmetric
+from thalweg.operators import Operator
 
 
 def xnystrace(operator: Operator, count: int, confidence: float, seed: int) -> Estimate:

@@ -28,10 +28,10 @@ import math
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.estimate import Estimate, Sampling, interval, unit_rounding
 from thalweg.linalg.leave_out import Pairs, jackknife
 from thalweg.linalg.probing import blocks, check_products, gaussian, products
+from thalweg.operators import Operator
 
 
 def xtrace(operator: Operator, count: int, confidence: float, seed: int) -> Estimate:

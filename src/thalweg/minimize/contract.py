@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, final
 
 from torch import Tensor
 
-from thalweg.curvature import Operator
+from thalweg.operators import Operator
 
 Need = Literal["hessian", "gauss-newton", "fisher"]
 SearchStatus = Literal["satisfied", "rounding", "not finite", "budget", "not descending"]

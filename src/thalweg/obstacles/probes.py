@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from thalweg.curvature import Hessian, critical_rate
+from thalweg.curvature import critical_rate
 from thalweg.linalg import lanczos
+from thalweg.operators import Hessian
 from thalweg.recorder import Step
 from thalweg.recorder.anatomy import RECURRENT, plain, unrolled
 from thalweg.recorder.tape import Note, Slot, Tape

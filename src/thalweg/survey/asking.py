@@ -15,10 +15,10 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from thalweg.answers import critical_point, learning_rate, sharpness, spectrum
-from thalweg.answers.spectrum import FEWEST
-from thalweg.curvature import Hessian, ParameterOperator
-from thalweg.curvature.memory import free_bytes
+from thalweg.curvature import critical_point, learning_rate, sharpness, spectrum
+from thalweg.curvature.spectrum import FEWEST
+from thalweg.operators import Hessian, ParameterOperator
+from thalweg.operators.memory import free_bytes
 from thalweg.recorder import Step
 from thalweg.survey import plain
 from thalweg.survey.counted import Counted

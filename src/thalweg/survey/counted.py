@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Layout, ParameterOperator
+from thalweg.operators import Layout, ParameterOperator
 
 
 @final

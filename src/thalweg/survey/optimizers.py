@@ -1,9 +1,9 @@
 r"""What an optimizer does to a gradient, read from its settings and its state after a step.
 
-An optimizer that divides by a diagonal P (`curvature.optimizer_preconditioner`) is gradient
+An optimizer that divides by a diagonal P (`operators.optimizer_preconditioner`) is gradient
 descent, momentum, Nesterov's method or Adam in coordinates stretched by P^{1/2}. Of Adam's P the
-factor 1 - b1^t is left out: it is the first steps' alone, and `answers.learning_rate` speaks of the
-long run. SGD's dampening, of which its first buffer is free, stretches by 1 / (1 - dampening).
+factor 1 - b1^t is left out: it is the first steps' alone, and `curvature.learning_rate` speaks of
+the long run. SGD's dampening, of which its first buffer is free, stretches by 1 / (1 - dampening).
 
 A weight decay that enters the gradient adds to the loss, decay |w|^2 / 2; one that does not
 (AdamW's) is left out: it is small against what the limits are made of.
@@ -18,8 +18,8 @@ from typing import Any, final
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
-from thalweg.answers.methods import Name
-from thalweg.curvature import optimizer_preconditioner
+from thalweg.curvature.methods import Name
+from thalweg.operators import optimizer_preconditioner
 
 HOMES = ("torch.optim", "thalweg.optim")
 ADAMS = ("Adam", "AdamW", "RAdam", "Adamax")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from thalweg.answers import CriticalPoint, LearningRate, Rate, Sharpness, Spectrum
+from thalweg.curvature import CriticalPoint, LearningRate, Rate, Sharpness, Spectrum
 from thalweg.linalg import Count, Extremes
 from thalweg.linalg.gain import GainConditioning
 from thalweg.survey.optimizers import InUse

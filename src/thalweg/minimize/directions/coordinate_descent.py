@@ -18,12 +18,12 @@ from typing import Any, Literal, final, get_args
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.escape import stay
 from thalweg.minimize.directions.quadratic_model import proposed
 from thalweg.minimize.directions.settings import check_choice, check_count, root_of_rounding
 from thalweg.minimize.directions.spectrum import Spectrum, sizes, solved
+from thalweg.operators import Operator
 
 Order = Literal["cyclic", "random", "greedy"]
 Blocks = int | Sequence[Sequence[int]]

@@ -13,10 +13,10 @@ from typing import Protocol, final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg import cg
 from thalweg.linalg.products import dot
 from thalweg.minimize.directions.spectrum import Spectrum
+from thalweg.operators import Operator
 
 
 class DampedModel(Protocol):

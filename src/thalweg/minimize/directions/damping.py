@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.minimize.directions.quadratic_model import curvature_along
+from thalweg.operators import Operator
 
 # A model is good where it promised what came, and poor where it promised four times as much.
 GOOD, POOR = 0.75, 0.25

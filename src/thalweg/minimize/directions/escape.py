@@ -7,41 +7,40 @@ the Hessian; a tenth of the distance from the origin is tried first.
 
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg import negative_curvature
-from thalweg.linalg.products import dot, length
+from thalweg.linalg.products import length
 from thalweg.minimize.contract import Proposal
 from thalweg.minimize.directions.spectrum import Spectrum
+from thalweg.operators import Operator
 
 # Of |x|, the length to try first.
 SHARE = 0.1
 
 
-def escape(hessian: Operator, x: Tensor, gradient: Tensor, max_products: int) -> Proposal:
-    """Along negative curvature of `hessian` if it has any; the proposal to stay otherwise.
+def escape(hessian: Operator, x: Tensor, max_products: int) -> Proposal:
+    """Along negative curvature of `hessian` at x, if it has any; else the proposal to stay.
 
     The curvature of an escape is proved by the product that found it.
     """
     found = negative_curvature(hessian, max_products=max_products)
     if found.sign != "negative":
         return stay(x)
-    return along(found.smallest.vector, found.smallest.value, x, gradient)
+    return along(found.smallest.vector, found.smallest.value, x)
 
 
-def escape_by(spectrum: Spectrum, x: Tensor, gradient: Tensor) -> Proposal:
+def escape_by(spectrum: Spectrum, x: Tensor) -> Proposal:
     """The same by the eigenvector of the smallest eigenvalue."""
     value = float(spectrum.values[0])
     if value >= -spectrum.rounding:
         return stay(x)
-    return along(spectrum.vectors[:, 0].to(x.dtype), value, x, gradient)
+    return along(spectrum.vectors[:, 0].to(x.dtype), value, x)
 
 
-def along(unit: Tensor, curvature: float, x: Tensor, gradient: Tensor) -> Proposal:
-    """The proposal of a unit vector of negative curvature, turned downhill."""
-    slope = dot(gradient, unit)
+def along(unit: Tensor, curvature: float, x: Tensor) -> Proposal:
+    """The proposal of a unit vector of negative curvature, to either side."""
     return Proposal(
-        vector=-unit if slope > 0 else unit,
-        slope=-abs(slope),
+        vector=unit,
+        slope=0.0,
         length=SHARE * length(x) or 1.0,
         curvature=curvature,
         escapes=True,

@@ -22,13 +22,13 @@ from typing import Any, final
 
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.products import dot
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.damping import first_damping, thresholds
 from thalweg.minimize.directions.quadratic_model import Promise, curvature_along, proposed
 from thalweg.minimize.directions.settings import check_count, check_positive, check_share
 from thalweg.minimize.directions.truncated_cg import Iterate, truncated_cg
+from thalweg.operators import Operator
 
 LossAt = Callable[[Tensor], float]
 

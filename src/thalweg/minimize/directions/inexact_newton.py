@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.products import length
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.escape import escape
 from thalweg.minimize.directions.forcing import LARGEST, forcing
 from thalweg.minimize.directions.settings import check_count, check_share
+from thalweg.operators import Operator
 
 
 class InexactNewton(ABC):
@@ -41,7 +41,7 @@ class InexactNewton(ABC):
     def propose(self, at: Place) -> Proposal:
         """The step; where the gradient is zero, the way out if there is one."""
         if not bool(at.gradient.any()):
-            return escape(at.hessian(), at.x, at.gradient, self.max_products)
+            return escape(at.hessian(), at.x, self.max_products)
         return self.solve(at.hessian(), at.gradient)
 
     def moved(self, before: Place, after: Place) -> None:

@@ -22,12 +22,12 @@ from typing import Any, final, get_args
 
 from torch import Tensor
 
-from thalweg.curvature import EigenvalueCorrected, Kronecker
-from thalweg.curvature.factored import Damping
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.damping import first_damping, thresholds
 from thalweg.minimize.directions.quadratic_model import Promise, combined, proposed
 from thalweg.minimize.directions.settings import check_choice, check_positive, check_share
+from thalweg.operators import EigenvalueCorrected, Kronecker
+from thalweg.operators.factored import Damping
 
 Factors = Callable[[Tensor], Kronecker]
 

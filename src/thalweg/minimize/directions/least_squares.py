@@ -14,11 +14,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Jacobian, LinearMap
 from thalweg.linalg import lsmr
 from thalweg.linalg.products import dot, length
 from thalweg.minimize.contract import Place
 from thalweg.minimize.directions.damped_model import DampedModel, reciprocal, roots
+from thalweg.operators import Jacobian, LinearMap
 
 ResidualFunction = Callable[[Tensor], Tensor]
 

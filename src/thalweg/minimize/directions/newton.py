@@ -111,7 +111,7 @@ class Newton(Memoryless):
         """The Newton step; where the gradient is zero, the way out if there is one."""
         hessian = dense(type(self).__name__, at.hessian(), self.largest, "NewtonCG or NewtonMINRES")
         if self.modify != "none" and not bool(at.gradient.any()):
-            return escape_by(Spectrum.of(hessian), at.x, at.gradient)
+            return escape_by(Spectrum.of(hessian), at.x)
         return newton_step(
             hessian, at.gradient, modify=self.modify, floor=self.floor, first=self.step
         )

@@ -21,13 +21,13 @@ from typing import final
 
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg import minres
 from thalweg.linalg.products import dot
 from thalweg.linalg.solution import Direction
 from thalweg.minimize.contract import Proposal
 from thalweg.minimize.directions.inexact_newton import InexactNewton
 from thalweg.minimize.directions.quadratic_model import proposed
+from thalweg.operators import Operator
 
 
 def newton_minres_step(

@@ -15,9 +15,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.products import dot, length
 from thalweg.minimize.contract import Place, Proposal
+from thalweg.operators import Operator
 
 # Units of rounding of the loss that a change of it must exceed to be one.
 ROUNDING_UNITS = 10

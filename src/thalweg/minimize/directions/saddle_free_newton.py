@@ -25,7 +25,6 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.krylov import Krylov, Ritz
 from thalweg.linalg.products import length
 from thalweg.minimize.contract import Need, Place, Proposal
@@ -39,6 +38,7 @@ from thalweg.minimize.directions.settings import (
     root_of_rounding,
 )
 from thalweg.minimize.directions.spectrum import Spectrum, dense, sizes, solved
+from thalweg.operators import Operator
 
 
 def dense_saddle_free_step(
@@ -131,7 +131,7 @@ class SaddleFreeNewton(Memoryless):
         if self.dimension is None:
             return self._dense(at)
         if not bool(at.gradient.any()):
-            return escape(at.hessian(), at.x, at.gradient, self.dimension)
+            return escape(at.hessian(), at.x, self.dimension)
         return krylov_saddle_free_step(
             at.hessian(),
             at.gradient,
@@ -144,5 +144,5 @@ class SaddleFreeNewton(Memoryless):
         instead = "SaddleFreeNewton(dimension=50)"
         spectrum = Spectrum.of(dense(type(self).__name__, at.hessian(), self.largest, instead))
         if not bool(at.gradient.any()):
-            return escape_by(spectrum, at.x, at.gradient)
+            return escape_by(spectrum, at.x)
         return dense_saddle_free_step(spectrum, at.gradient, damping=self.damping, floor=self.floor)

@@ -19,7 +19,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import LinearMap
+from thalweg.operators import LinearMap
 
 Modification = Literal["absolute", "floor"]
 

@@ -21,8 +21,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.curvature import Operator
 from thalweg.linalg.products import dot
+from thalweg.operators import Operator
 
 SPACING = 1.3
 LEAST_WINDOW, WINDOW_SHARE = 10, 0.1

@@ -1,0 +1,324 @@
+r"""The blocks of a block-diagonal matrix over parameters: factored, full, or diagonal.
+
+    B = Q diag(s) Q'
+
+Each block knows an orthonormal basis Q (cheap to apply) and its eigenvalues s there, from which
+follow products, traces, determinants, and inverses that exist for every positive damping: there is
+no Cholesky factorization that could fail. The eigendecompositions are computed in float64, when
+first needed, and eigenvalues that rounding made negative are zero.
+
+The vector of a block comes as the parameters' own tensors, k vectors at a time: (k, *shape).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import torch
+from torch import Tensor
+
+from thalweg.operators.symmetric_eigen import symmetric_eigen
+
+
+@dataclass(frozen=True)
+class Block(ABC):
+    """One block.
+
+    Attributes:
+        names: the parameters it spans, in order.
+        shapes: theirs.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[torch.Size, ...]
+
+    @property
+    @abstractmethod
+    def form(self) -> str:
+        """How it is kept: "Kronecker", "full" or "diagonal"."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """Precision of what is kept."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where it is kept."""
+
+    @property
+    @abstractmethod
+    def eigenvalues(self) -> Tensor:
+        """s, in the shape of a rotated vector without k."""
+
+    @abstractmethod
+    def rotated(self, x: Tensor) -> Tensor:
+        """Q' x for joined vectors."""
+
+    @abstractmethod
+    def unrotated(self, x: Tensor) -> Tensor:
+        """Q x for rotated vectors."""
+
+    @abstractmethod
+    def spread(self, values: Tensor) -> Tensor:
+        """The diagonal of Q diag(values) Q', as a joined vector without k."""
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """The parameters' tensors (k, *shape) as one, (k, n)."""
+        return torch.cat([part.reshape(len(part), -1) for part in parts], 1)
+
+    def parted(self, x: Tensor) -> list[Tensor]:
+        """The parameters' tensors (k, *shape) of a joined one."""
+        pieces = torch.split(x, [shape.numel() for shape in self.shapes], 1)
+        return [
+            piece.reshape(len(x), *shape) for piece, shape in zip(pieces, self.shapes, strict=True)
+        ]
+
+    def product(self, x: Tensor) -> Tensor:
+        """B x for joined vectors."""
+        return self.scaled(self.eigenvalues, x)
+
+    def scaled(self, values: Tensor, x: Tensor) -> Tensor:
+        """Q diag(values) Q' x for joined vectors."""
+        return self.unrotated(values * self.rotated(x))
+
+    def diagonal(self) -> Tensor:
+        """B's diagonal, as a joined vector without k."""
+        return self.spread(self.eigenvalues)
+
+    def trace(self) -> Tensor:
+        """B's trace, 0-d."""
+        return self.eigenvalues.sum()
+
+    def damped(self, damping: float, split: bool) -> Tensor:
+        """The eigenvalues of B + damping I; `split` changes only what has two factors."""
+        return self.eigenvalues + damping
+
+
+@final
+@dataclass(frozen=True)
+class DiagonalBlock(Block):
+    """diag(entries), entries of shape (n,)."""
+
+    entries: Tensor
+
+    @property
+    def form(self) -> str:
+        """How it is kept."""
+        return "diagonal"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the entries."""
+        return self.entries.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the entries lie."""
+        return self.entries.device
+
+    @property
+    def eigenvalues(self) -> Tensor:
+        """The entries."""
+        return self.entries
+
+    def rotated(self, x: Tensor) -> Tensor:
+        """x."""
+        return x
+
+    def unrotated(self, x: Tensor) -> Tensor:
+        """x."""
+        return x
+
+    def spread(self, values: Tensor) -> Tensor:
+        """The values."""
+        return values
+
+
+@final
+@dataclass(frozen=True)
+class FullBlock(Block):
+    """A symmetric positive semidefinite matrix, shape (n, n)."""
+
+    matrix: Tensor
+
+    @property
+    def form(self) -> str:
+        """How it is kept."""
+        return "full"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the matrix."""
+        return self.matrix.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the matrix lies."""
+        return self.matrix.device
+
+    @cached_property
+    def _eigen(self) -> tuple[Tensor, Tensor]:
+        return eigen(self.matrix)
+
+    @property
+    def eigenvalues(self) -> Tensor:
+        """The matrix's, (n,), from the smallest."""
+        return self._eigen[0]
+
+    def rotated(self, x: Tensor) -> Tensor:
+        """Q' x."""
+        return x @ self._eigen[1]
+
+    def unrotated(self, x: Tensor) -> Tensor:
+        """Q x."""
+        return x @ self._eigen[1].mT
+
+    def spread(self, values: Tensor) -> Tensor:
+        """The diagonal of Q diag(values) Q'."""
+        return self._eigen[1].square() @ values
+
+    def product(self, x: Tensor) -> Tensor:
+        """The matrix's product."""
+        return x @ self.matrix
+
+    def diagonal(self) -> Tensor:
+        """The matrix's diagonal."""
+        return self.matrix.diagonal()
+
+    def trace(self) -> Tensor:
+        """The matrix's trace."""
+        return self.matrix.trace()
+
+
+@final
+@dataclass(frozen=True)
+class KroneckerBlock(Block):
+    r"""left (x) right on a weight W seen as (groups, p, q):  W -> left W right.
+
+    Attributes:
+        left: (groups, p, p), or (groups, p) if it is diagonal.
+        right: (groups, q, q). Where the block spans a bias, the last row and column are its.
+        corrected: eigenvalues (groups, p, q) that replace the products of the factors', or None.
+    """
+
+    left: Tensor
+    right: Tensor
+    corrected: Tensor | None = None
+
+    @property
+    def form(self) -> str:
+        """How it is kept."""
+        return "Kronecker"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the factors."""
+        return self.right.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the factors lie."""
+        return self.right.device
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """Weight and bias as one, (k, groups, p, q)."""
+        groups, p = self.left.shape[:2]
+        return torch.cat([part.reshape(len(part), groups, p, -1) for part in parts], -1)
+
+    def parted(self, x: Tensor) -> list[Tensor]:
+        """Weight, and bias if there is one."""
+        ends = [1] * (len(self.names) - 1)
+        pieces = torch.split(x, [x.shape[-1] - len(ends), *ends], -1)
+        return [
+            piece.reshape(len(x), *shape) for piece, shape in zip(pieces, self.shapes, strict=True)
+        ]
+
+    @cached_property
+    def _left(self) -> tuple[Tensor, Tensor | None]:
+        return eigen(self.left) if self.left.dim() == 3 else (self.left, None)
+
+    @cached_property
+    def _right(self) -> tuple[Tensor, Tensor]:
+        return eigen(self.right)
+
+    @property
+    def basis(self) -> tuple[Tensor | None, Tensor]:
+        """The factors' eigenvectors; None for the identity."""
+        return self._left[1], self._right[1]
+
+    @property
+    def eigenvalues(self) -> Tensor:
+        """(groups, p, q): the corrected ones, or all products of the factors'."""
+        if self.corrected is not None:
+            return self.corrected
+        return self._left[0].unsqueeze(-1) * self._right[0].unsqueeze(-2)
+
+    def rotated(self, x: Tensor) -> Tensor:
+        """Q_left' X Q_right."""
+        left = self._left[1]
+        return (x if left is None else left.mT @ x) @ self._right[1]
+
+    def unrotated(self, x: Tensor) -> Tensor:
+        """Q_left X Q_right'."""
+        left = self._left[1]
+        return (x if left is None else left @ x) @ self._right[1].mT
+
+    def spread(self, values: Tensor) -> Tensor:
+        """The diagonal of Q diag(values) Q'."""
+        left = self._left[1]
+        values = values if left is None else left.square() @ values
+        return values @ self._right[1].square().mT
+
+    def product(self, x: Tensor) -> Tensor:
+        """left X right, which needs no eigenvectors unless the eigenvalues are corrected."""
+        if self.corrected is not None:
+            return super().product(x)
+        return (self.left @ x if self.left.dim() == 3 else self.left.unsqueeze(-1) * x) @ self.right
+
+    def diagonal(self) -> Tensor:
+        """The products of the factors' diagonals, unless the eigenvalues are corrected."""
+        if self.corrected is not None:
+            return super().diagonal()
+        return self._left_diagonal.unsqueeze(-1) * self._right_diagonal.unsqueeze(-2)
+
+    def trace(self) -> Tensor:
+        """The products of the factors' traces, unless the eigenvalues are corrected."""
+        if self.corrected is not None:
+            return super().trace()
+        return (self._left_diagonal.sum(-1) * self._right_diagonal.sum(-1)).sum()
+
+    @property
+    def _left_diagonal(self) -> Tensor:
+        return self.left.diagonal(dim1=1, dim2=2) if self.left.dim() == 3 else self.left
+
+    @property
+    def _right_diagonal(self) -> Tensor:
+        return self.right.diagonal(dim1=1, dim2=2)
+
+    def damped(self, damping: float, split: bool) -> Tensor:
+        r"""Eigenvalues of B + damping I, or of the damped factors' product.
+
+        Split: (left + sqrt(damping)/pi I) (x) (right + pi sqrt(damping) I), where pi^2 is the mean
+        eigenvalue of right over that of left (arXiv 1503.05671, section 6.3).
+        """
+        if not split or self.corrected is not None:
+            return super().damped(damping, split)
+        means = self._right_diagonal.mean(-1), self._left_diagonal.mean(-1)
+        even = (means[0] <= 0) | (means[1] <= 0)
+        pi = torch.where(even, 1.0, means[0] / means[1]).sqrt().reshape(-1, 1)
+        left = self._left[0] + damping**0.5 / pi
+        right = self._right[0] + damping**0.5 * pi
+        damped: Tensor = left.unsqueeze(-1) * right.unsqueeze(-2)
+        return damped
+
+
+def eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, none negative, and eigenvectors of symmetric positive semidefinite matrices."""
+    values, vectors = symmetric_eigen(matrix)
+    return values.clamp(min=0), vectors

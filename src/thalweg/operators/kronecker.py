@@ -1,0 +1,274 @@
+r"""The Kronecker-factored approximation of the Gauss-Newton matrix (K-FAC).
+
+    block of a layer's weight and bias  =  E[a a']  (x)  sum E[g g']
+
+a the layer's inputs, g the derivatives in its outputs (`operators.block_sums` has the formula for
+each kind of layer). Blocks between layers are left out. Linear layers, convolutions (grouped ones a
+group at a time) and embeddings have Kronecker factors, wherever they occur: inside attention, in
+functional calls, used twice. Every other parameter has its exact block, whole where it is small and
+its diagonal where it is large; so no parameter is left out, and none refused.
+
+Martens & Grosse, *Optimizing neural networks with Kronecker-factored approximate curvature*
+(arXiv 1503.05671).
+
+Cost: for each batch one forward pass and a backward pass for each column ("exact": numbers of the
+output for one sample; "monte-carlo": `draws`; "empirical": one), 2 log2(samples) + 3 more to see
+which positions belong to which sample and that no use was missed; and for parameters that are not
+covered by layers, a backward pass for each sample and column. Memory: one batch's graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from thalweg.operators.batches import Batch
+from thalweg.operators.blocks import Block, KroneckerBlock
+from thalweg.operators.checks import SUMMING, culprit
+from thalweg.operators.differentiation import twice_differentiable
+from thalweg.operators.distributed import Group, group_of, plain, together
+from thalweg.operators.evaluation import Piece, Settings, Sharing
+from thalweg.operators.factored import FactoredOperator
+from thalweg.operators.kronecker_factors import Collected, collected
+from thalweg.operators.output_root import KINDS, Kind
+from thalweg.operators.problem import Problem, Selection, Term
+from thalweg.operators.reduction import Reduction, reduction_of
+from thalweg.operators.snapshot import Snapshot
+
+
+class Kronecker(FactoredOperator):
+    """Kronecker factors of the Gauss-Newton matrix of loss(output(params)) at `params`.
+
+    Args:
+        output: from named parameters to the model's output: tensors in any structure, with the
+            samples along their first axes; it must compute with the tensors that it is handed.
+        loss: from the output to a scalar that adds up over samples.
+        params: names to tensors; the values are copied.
+        samples: N, where the output has several rows for each sample; None for its length.
+        kind: "exact" uses the loss's Hessian in the output, "monte-carlo" draws columns whose
+            expectation it is, "empirical" uses the samples' own gradients.
+        draws: how many columns "monte-carlo" draws for each batch.
+        seed: of those draws; the program's own random state is left alone.
+        sharing: "expand" or "reduce", for weights that are applied at several positions.
+        full: the largest exact block to keep whole, in rows; beyond it the diagonal is kept.
+        precision: of the factors and their products; None for the parameters' own.
+
+    Attributes:
+        uncovered: parameters that take part otherwise than in linear layers, convolutions,
+            embeddings and normalizations; their blocks are exact, and the costly ones.
+        structure: for each parameter, "Kronecker", "full" or "diagonal".
+
+    Raises:
+        TypeError, ValueError: the loss is no finite scalar, couples samples, or is not convex in
+            the output; the output has no gradient, or no axis of samples; factors overflow.
+        NotImplementedError: PyTorch has no second derivative of the loss in the output.
+    """
+
+    name = "Kronecker"
+
+    def __init__(
+        self,
+        output: Callable[[dict[str, Tensor]], Any],
+        loss: Callable[[Any], Tensor],
+        params: Mapping[str, Tensor],
+        *,
+        samples: int | None = None,
+        kind: Kind = "exact",
+        draws: int = 1,
+        seed: int = 0,
+        sharing: Sharing = "expand",
+        full: int = 512,
+        precision: torch.dtype | None = None,
+    ) -> None:
+        settings = checked(Settings(kind, draws, seed, sharing, full, precision), self.name)
+        self._collect([Piece(output, loss, samples)], Snapshot.of(params), settings)
+
+    @classmethod
+    def of_model(
+        cls,
+        model: nn.Module,
+        loss: Callable[[Any, Any], Tensor],
+        data: Any,
+        *,
+        params: Selection = None,
+        reduction: Reduction | None = None,
+        samples: Callable[[Batch], float] | None = None,
+        check: bool = True,
+        group: Group | None = None,
+        kind: Kind = "exact",
+        draws: int = 1,
+        seed: int = 0,
+        sharing: Sharing = "expand",
+        full: int = 512,
+        precision: torch.dtype | None = None,
+    ) -> Self:
+        """Kronecker factors for a model's loss over data.
+
+        Args:
+            model: in the mode (train or eval) whose loss is meant; it is left as it is, its
+                buffers, gradients and the random state included.
+            loss: from the model's output and a batch's targets to a scalar tensor.
+            data: one batch (inputs, targets), or a list or `DataLoader` of batches, whose factors
+                are added up, weighted by samples; see `Batches`.
+            params: which parameters vary; see `Problem`.
+            reduction: what the loss does over a batch; None reads it from the loss object.
+            samples: from a batch to the number of its samples; see `Batches`.
+            check: evaluate the first batch's loss twice, to see that it repeats itself.
+
+            group: the processes whose data counts, each with its share in `data`; by default those
+                that train the model together (DDP, FSDP2). All must make the operator; products
+                and inverses then need no other rank.
+
+        There is no `penalty`: the curvature of one is not Kronecker-factored. That of an L2 penalty
+        is a multiple of the identity, and belongs in the damping of `inverse`.
+
+        The other arguments, and what is raised, are the class's. Batch normalization in train mode
+        couples the samples of a batch; the derivatives then hold what reaches a layer's position
+        from all of them.
+        """
+        settings = checked(Settings(kind, draws, seed, sharing, full, precision), cls.name)
+        group = group_of(model) if group is None else group
+        problem = Problem(
+            model, loss, data, params=params, reduction=reduction, samples=samples, group=group
+        )
+        pieces = Pieces(problem, reduction or reduction_of(loss))
+        if check:
+            with together(group):
+                check_first(cls.name, problem, plain(model))
+        operator = cls.__new__(cls)
+        operator._collect(pieces, problem.params, settings, group)
+        return operator
+
+    def _collect(
+        self,
+        pieces: Iterable[Piece],
+        params: Mapping[str, Tensor],
+        settings: Settings,
+        group: Group | None = None,
+    ) -> None:
+        found = collected(pieces, params, settings, group)
+        blocks = self._finished(found, pieces, group)
+        self._begin(params, blocks, found.loss, found.gradient)
+        self.uncovered = tuple(name for name in self.layout.names if name in found.loose)
+
+    def _finished(
+        self, found: Collected, pieces: Iterable[Piece], group: Group | None
+    ) -> tuple[Block, ...]:
+        return found.blocks()
+
+    def averaged(self, newer: Self, decay: float) -> Self:
+        """Running averages of the factors: decay * these + (1 - decay) * those of `newer`.
+
+        As an optimizer keeps them over its steps (arXiv 1503.05671, section 5). Loss and gradient
+        are those of `newer`.
+
+        Raises:
+            ValueError: `decay` lies outside [0, 1], the two have different blocks, or corrected
+                eigenvalues, which belong to bases of their own.
+        """
+        if not 0 <= decay <= 1:
+            raise ValueError(f"{self.name}.averaged(decay={decay}): give a number from 0 to 1.")
+        before, after = self._open(), newer._open()
+        if any(map(is_corrected, before + after)) or list(map(kind_of, before)) != list(
+            map(kind_of, after)
+        ):
+            raise ValueError(
+                f"{self.name}.averaged(newer): the two have different blocks, or corrected "
+                "eigenvalues. Average Kronecker operators of one model."
+            )
+        result = copy(newer)
+        result._blocks = tuple(
+            blended(old, new, decay) for old, new in zip(before, after, strict=True)
+        )
+        return result
+
+
+def is_corrected(block: Block) -> bool:
+    """Whether a block's eigenvalues are not its factors'."""
+    return isinstance(block, KroneckerBlock) and block.corrected is not None
+
+
+def kind_of(block: Block) -> tuple[object, ...]:
+    """What two blocks must share to be averaged."""
+    return (block.names, block.shapes, block.form)
+
+
+def blended(old: Block, new: Block, decay: float) -> Block:
+    """decay * old + (1 - decay) * new, factor by factor."""
+    kept = {field.name: getattr(new, field.name) for field in fields(new)}
+    mixed = {
+        name: decay * getattr(old, name) + (1 - decay) * value
+        for name, value in kept.items()
+        if isinstance(value, Tensor)
+    }
+    return replace(new, **mixed)
+
+
+class Pieces:
+    """The batches of a problem as pieces, each time it is gone through.
+
+    Args:
+        problem: the model, its loss and its data.
+        reduction: what the loss does over a batch.
+    """
+
+    def __init__(self, problem: Problem, reduction: Reduction) -> None:
+        self._problem, self._reduction = problem, reduction
+
+    def __iter__(self) -> Iterator[Piece]:
+        """In the order of the data."""
+        for weight, term in self._problem.terms():
+            share = 1.0 if self._reduction == "sum" else 1 / term.samples
+            yield Piece(term.output, term.loss_of_output, length_of(term), weight, share)
+
+
+def check_first(name: str, problem: Problem, model: nn.Module) -> None:
+    """Evaluate the first batch's loss twice.
+
+    Raises:
+        ValueError: the two differ by more than rounding; the message names the first module whose
+            output does.
+    """
+    _, term = next(problem.terms())
+    evaluate = partial(term.loss, problem.params)
+    with twice_differentiable():
+        first, second = float(evaluate().detach()), float(evaluate().detach())
+    unit = max(torch.finfo(p.dtype).eps for p in problem.params.values())
+    if not abs(first - second) <= SUMMING * unit * max(abs(first), abs(second)):
+        raise ValueError(
+            f"{name}: two evaluations of the loss at the same parameters gave {first:.9g} and "
+            f"{second:.9g}. {culprit(evaluate, model)} Make it repeat itself, or pass check=False."
+        )
+
+
+def length_of(term: Term) -> int | None:
+    """The number of samples that a batch's inputs have; None if they have no length."""
+    tensors = [x for x in tree_leaves(term.batch.inputs) if isinstance(x, Tensor) and x.dim()]
+    return len(tensors[0]) if tensors else None
+
+
+def checked(settings: Settings, name: str) -> Settings:
+    """`settings`, if each is of the kinds it may be.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for option, value, allowed in (
+        ("kind", settings.kind, KINDS),
+        ("sharing", settings.sharing, ("expand", "reduce")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name}({option}={value!r}): choose one of {', '.join(allowed)}.")
+    for option, number, least in (("draws", settings.draws, 1), ("full", settings.full, 0)):
+        if number < least:
+            raise ValueError(f"{name}({option}={number}): give at least {least}.")
+    if settings.precision is not None and not settings.precision.is_floating_point:
+        raise ValueError(f"{name}(precision={settings.precision}): give a floating point type.")
+    return settings

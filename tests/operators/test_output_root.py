@@ -1,0 +1,41 @@
+"""Columns of the loss's output Hessian, against `torch.autograd.functional.hessian`."""
+
+import pytest
+import torch
+
+from thalweg.operators.output_root import columns, joined
+
+
+@pytest.fixture(autouse=True)
+def double():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+LOSSES = {
+    "an entry each": lambda z: (z**4).sum(),
+    "along the last axis": lambda z: z.logsumexp(-1).sum(),
+    "along the first axis": lambda z: z.logsumexp(1).sum(),
+    "along the second axis": lambda z: z.logsumexp(2).sum(),
+    "whole samples": lambda z: z.flatten(1).logsumexp(1).sum(),
+    "linear": lambda z: z.sum(),
+}
+
+
+SHAPES = [(4, 3), (4, 3, 2), (4, 3, 2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("case", "shape"), [(c, s) for c in LOSSES for s in SHAPES if "second" not in c or len(s) > 2]
+)
+def test_columns_are_a_square_root_of_the_losss_hessian(case, shape):
+    loss, z = LOSSES[case], torch.randn(shape, requires_grad=True)
+    output = joined(z, None)
+    width = z.numel() // 4
+    found = list(columns(output, loss, kind="exact", weight=1.0))
+    expected = torch.autograd.functional.hessian(loss, z.detach()).reshape(4, width, 4, width)
+    actual = sum((torch.einsum("ni,nj->nij", u, u) for u in found), torch.zeros(4, width, width))
+    blocks = torch.stack([expected[n, :, n] for n in range(4)])
+    torch.testing.assert_close(actual, blocks, rtol=0, atol=1e-13 * max(1, float(blocks.max())))
+    assert len(found) <= (0 if case == "linear" else width)
