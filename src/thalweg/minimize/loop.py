@@ -1,0 +1,165 @@
+"""One loop for every method: propose, search, move, learn.
+
+A step that leads nowhere need not be the end: what the direction learned can be forgotten, and the
+negative gradient tried. Where that leads nowhere either, the loop stands still.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor
+
+from thalweg.linalg.products import dot
+from thalweg.minimize.contract import Direction, Found, LineSearch, Proposal, SearchStatus
+from thalweg.minimize.directions.first_length import first_step
+from thalweg.minimize.line import Ray
+from thalweg.minimize.objective import Objective
+from thalweg.minimize.place import Standing
+from thalweg.minimize.probe import lower_along
+from thalweg.minimize.status import Kind
+
+# Steps in a row that may leave the loss as it is, to rounding, for a smaller gradient.
+PATIENCE = 8
+
+
+@final
+@dataclass(frozen=True)
+class Move:
+    """What became of a step.
+
+    Attributes:
+        alpha: its length in the direction's own measure; 0 if the loop stands still.
+        kind: of the direction that was taken.
+        status: how the search ended.
+    """
+
+    alpha: float
+    kind: Kind
+    status: SearchStatus
+
+
+@final
+class Loop:
+    """Stands at a place and moves from it.
+
+    Args:
+        objective: the loss.
+        x0: the start, shape (n,).
+        direction, search: the method.
+        max_evaluations: of the loss, in all.
+
+    Attributes:
+        place: where it stands. It stays finite if the start is.
+        proposal: of the direction, at this place.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        x0: Tensor,
+        direction: Direction,
+        search: LineSearch,
+        max_evaluations: int,
+    ) -> None:
+        self.objective, self.direction, self.search = objective, direction, search
+        self.max_evaluations = max_evaluations
+        self.counts = objective.counts
+        self.place = Standing(objective, x0, *objective.evaluate(x0))
+        self._fresh = direction.state_dict()
+        self._proposal: Proposal | None = None
+        self._fruitless = 0
+
+    @property
+    def left(self) -> int:
+        """Evaluations that the budget still allows."""
+        return self.max_evaluations - self.counts.losses
+
+    @property
+    def proposal(self) -> Proposal:
+        """Where the direction wants to go from here; asked once at each place."""
+        if self._proposal is None:
+            self._proposal = self.direction.propose(self.place)
+        return self._proposal
+
+    def step(self) -> Move:
+        """Go one step, or find that the direction leads nowhere; then `alpha` is 0."""
+        self.counts.steps += 1
+        if hindered := hindrance(self.proposal):
+            return Move(0.0, "direction", hindered)
+        return self._along(self.proposal, "escape" if self.proposal.escapes else "direction")
+
+    def fall_back(self) -> Move:
+        """Forget what was learned, and go along the negative gradient, which is not zero."""
+        self.counts.fallbacks += 1
+        self.forget()
+        proposal = downhill(self.place)
+        if hindered := hindrance(proposal):
+            return Move(0.0, "fallback", hindered)
+        return self._along(proposal, "fallback")
+
+    def go(self, place: Standing) -> None:
+        """Stand at `place`, which lies on no direction's line; what was learned is forgotten."""
+        self._leave_for(place)
+        self.forget()
+
+    def forget(self) -> None:
+        """Let the direction begin anew."""
+        self.direction.load_state_dict(self._fresh)
+        self._proposal = None
+
+    def _along(self, proposal: Proposal, kind: Kind) -> Move:
+        """Search along a proposal, and stand where that ends if it is better than here."""
+        ray = Ray(self.objective, self.place, proposal.vector, self.left)
+        found = self._found(ray, proposal)
+        alpha, place = taken(ray, found)
+        if alpha == 0 or self._is_fruitless(place):
+            self.counts.search_failures += 1
+            return Move(0.0, kind, "not finite" if ray.bottomless else found.status)
+        before = self.place
+        self._leave_for(place)
+        if kind == "direction":
+            self.direction.moved(before, place)
+        self.counts.rejected_pairs = getattr(self.direction, "rejected", 0)
+        return Move(alpha, kind, found.status)
+
+    def _found(self, ray: Ray, proposal: Proposal) -> Found:
+        if proposal.escapes:
+            return lower_along(ray, proposal)
+        return self.search.along(ray, (self.place.value, proposal.slope), proposal.length)
+
+    def _is_fruitless(self, place: Standing) -> bool:
+        """Whether the last steps have only moved about within the loss's rounding."""
+        self._fruitless = 0 if place.value < self.place.value else self._fruitless + 1
+        return self._fruitless > PATIENCE
+
+    def _leave_for(self, place: Standing) -> None:
+        self.counts.effective_steps += place.value < self.place.value
+        self.place.close()
+        self.place, self._proposal = place, None
+
+
+def hindrance(proposal: Proposal) -> SearchStatus | None:
+    """Why a proposal cannot be searched along; None if it can.
+
+    The slope -g'g is infinite where the gradient's square overflows, zero where it underflows.
+    """
+    if not math.isfinite(proposal.slope) or not math.isfinite(proposal.length):
+        return "not finite"
+    falls = proposal.slope < 0 or proposal.escapes
+    return None if falls and proposal.length > 0 else "not descending"
+
+
+def downhill(place: Standing) -> Proposal:
+    """Along the negative gradient, with the first step of a run."""
+    vector = -place.gradient
+    return Proposal(vector, -dot(vector, vector), first_step(place.x, vector))
+
+
+def taken(ray: Ray, found: Found) -> tuple[float, Standing]:
+    """Where a search leads: to the point that satisfied it, else to the best that it saw."""
+    if found.status == "satisfied" and found.alpha > 0:
+        place = ray.at(found.alpha)
+        if place.finite:
+            return found.alpha, place
+    return ray.best

@@ -1,0 +1,153 @@
+"""The loss that is minimized, as the loop sees it: flat vectors in, floats and flat vectors out.
+
+A loss is a function of one tensor of any shape that gives a scalar tensor, differentiated by
+autograd; or one that gives its value and its gradient. Inside, points and gradients are flat.
+"""
+
+from collections.abc import Callable
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from thalweg.minimize.contract import Need
+from thalweg.minimize.counts import Counts
+from thalweg.operators import Hessian, Operator
+
+Loss = Callable[[Tensor], Any]
+OperatorAt = Callable[[Tensor], Operator]
+
+
+@final
+class Objective:
+    """A loss with what can be asked of it; everything asked is counted.
+
+    Args:
+        f: from a tensor of x0's shape, dtype and device to a scalar tensor that autograd can
+            differentiate; with `gives_gradient`, to the pair (value, gradient).
+        x0: the start; only its shape, dtype and device are kept.
+        gives_gradient: whether `f` gives its gradient itself, of x0's shape.
+        hessian, gauss_newton, fisher: from a point of x0's shape to the operator there, over flat
+            vectors. The Hessian of an `f` that autograd differentiates need not be given.
+
+    Attributes:
+        size: n, the number of entries of x0.
+        counts: what was asked so far.
+
+    Raises:
+        TypeError: `f` cannot be called, or x0 is no real floating-point tensor.
+        ValueError: x0 is empty.
+    """
+
+    def __init__(
+        self,
+        f: Loss,
+        x0: Tensor,
+        *,
+        gives_gradient: bool = False,
+        hessian: OperatorAt | None = None,
+        gauss_newton: OperatorAt | None = None,
+        fisher: OperatorAt | None = None,
+    ) -> None:
+        check_start(x0)
+        if not callable(f):
+            raise TypeError(f"Objective(f): f is a {type(f).__name__}; give a function of x.")
+        self.shape, self.size = x0.shape, x0.numel()
+        self.counts = Counts()
+        self._f, self._gives_gradient = f, gives_gradient
+        self._operators: dict[Need, OperatorAt] = {}
+        if hessian is not None or not gives_gradient:
+            self._operators["hessian"] = hessian or self._hessian
+        if gauss_newton is not None:
+            self._operators["gauss-newton"] = gauss_newton
+        if fisher is not None:
+            self._operators["fisher"] = fisher
+
+    @property
+    def offers(self) -> frozenset[Need]:
+        """The matrices that it can make."""
+        return frozenset(self._operators)
+
+    def evaluate(self, x: Tensor) -> tuple[float, Tensor]:
+        """The loss and its gradient at flat `x`: a float and a tensor of shape (n,).
+
+        Either may be infinite or no number.
+
+        Raises:
+            TypeError, ValueError: `f` returned something else than it should.
+        """
+        self.counts.losses += 1
+        self.counts.gradients += 1
+        at = x.detach().reshape(self.shape)
+        value, gradient = (self._given if self._gives_gradient else self._differentiated)(at)
+        return float(value.detach()), gradient.detach().reshape(-1).to(x)
+
+    def operator(self, need: Need, x: Tensor) -> Operator:
+        """The matrix `need` at flat `x`.
+
+        Raises:
+            ValueError: the objective does not know it.
+        """
+        if need not in self._operators:
+            raise ValueError(
+                f"the objective has no {need} matrix; give Objective({need.replace('-', '_')}=...),"
+                " a function from x to a thalweg operator, or take a direction that needs none."
+            )
+        self.counts.matrices += 1
+        return self._operators[need](x.detach().reshape(self.shape))
+
+    def _differentiated(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Value and gradient by autograd."""
+        with torch.enable_grad():
+            variable = x.clone().requires_grad_()
+            value = checked_value(self._f(variable))
+            if not value.requires_grad:
+                raise ValueError(
+                    "f(x) does not depend on x by operations that autograd knows: the loss has no "
+                    "gradient. Compute it with torch from the x that f is handed, or give "
+                    "Objective(f, x0, gives_gradient=True) an f that returns (value, gradient)."
+                )
+            (gradient,) = torch.autograd.grad(value, variable, materialize_grads=True)
+        return value, gradient
+
+    def _given(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Value and gradient as `f` gives them."""
+        pair = self._f(x.clone())
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(
+                f"f(x) gave a {type(pair).__name__}; with gives_gradient=True it must return "
+                "the pair (value, gradient)."
+            )
+        value, gradient = (torch.as_tensor(part) for part in pair)
+        if gradient.shape != self.shape:
+            raise ValueError(
+                f"f(x) gave a gradient of shape {tuple(gradient.shape)} at an x of shape "
+                f"{tuple(self.shape)}; the two must agree."
+            )
+        return checked_value(value), gradient
+
+    def _hessian(self, x: Tensor) -> Operator:
+        """The Hessian by autograd."""
+        return Hessian(lambda params: checked_value(self._f(params["x"])), {"x": x})
+
+
+def check_start(x0: object) -> None:
+    """Raise TypeError or ValueError unless `x0` is a point to start from."""
+    if not isinstance(x0, Tensor):
+        raise TypeError(f"x0 is a {type(x0).__name__}; give a torch.Tensor, the point to start at.")
+    if not x0.dtype.is_floating_point:
+        raise TypeError(f"x0 is {x0.dtype}; give real floating point: x0.double().")
+    if x0.numel() == 0:
+        raise ValueError(f"x0 has shape {tuple(x0.shape)}: there is nothing to minimize over.")
+
+
+def checked_value(value: object) -> Tensor:
+    """`value` as a tensor of no dimensions; raises TypeError or ValueError if it is no scalar."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"f(x) gave a {type(value).__name__}; it must return a scalar tensor.")
+    if value.numel() != 1:
+        raise ValueError(
+            f"f(x) gave a tensor of shape {tuple(value.shape)}; a loss is one number: take its "
+            "sum or its mean."
+        )
+    return value.reshape(())

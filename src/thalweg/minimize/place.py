@@ -1,0 +1,103 @@
+"""Where the loop stands: a point, the loss and its gradient there, and the matrices on demand."""
+
+import math
+from functools import cached_property
+from typing import final
+
+from torch import Tensor
+
+from thalweg.minimize.contract import Need
+from thalweg.minimize.counts import Counts
+from thalweg.minimize.objective import Objective
+from thalweg.operators import Operator
+from thalweg.operators.operator import ParameterOperator
+
+
+@final
+class Counted(Operator):
+    """An operator whose products are counted, and refused once it is closed."""
+
+    def __init__(self, operator: Operator, counts: Counts) -> None:
+        self.name, self.size = operator.name, operator.shape[0]
+        self.dtype, self.device, self.facts = operator.dtype, operator.device, operator.facts
+        self._operator: Operator | None = operator
+        self._counts = counts
+
+    def _product(self, vector: Tensor) -> Tensor:
+        self._counts.products += 1
+        return self._open() @ vector
+
+    def _products(self, vectors: Tensor) -> Tensor:
+        self._counts.products += vectors.shape[1]
+        return self._open() @ vectors
+
+    def exact_diagonal(self) -> Tensor | None:
+        """The operator's own."""
+        return self._open().exact_diagonal()
+
+    def exact_trace(self) -> float | None:
+        """The operator's own."""
+        return self._open().exact_trace()
+
+    def close(self) -> None:
+        """Free what the operator keeps."""
+        if isinstance(self._operator, ParameterOperator):
+            self._operator.close()
+        self._operator = None
+
+    def _open(self) -> Operator:
+        if self._operator is None:
+            raise RuntimeError(
+                f"{self.name} @ v after the loop has left the place where the matrix was made. "
+                "Take the products in propose, or ask the new place for its own matrix."
+            )
+        return self._operator
+
+
+@final
+class Standing:
+    """A place, as `contract.Place` describes it.
+
+    Args:
+        objective: whose loss it is.
+        x: the point, shape (n,).
+        value, gradient: the loss and its gradient there.
+    """
+
+    def __init__(self, objective: Objective, x: Tensor, value: float, gradient: Tensor) -> None:
+        self.x, self.value, self.gradient = x, value, gradient
+        self._objective = objective
+        self._made: dict[Need, Counted] = {}
+
+    @cached_property
+    def size(self) -> float:
+        """|g|_inf, in the loss's units per unit of the parameters; nan where an entry is."""
+        return float(self.gradient.abs().max())
+
+    @property
+    def finite(self) -> bool:
+        """Whether the loss and all of its gradient are numbers."""
+        return math.isfinite(self.value) and math.isfinite(self.size)
+
+    def hessian(self) -> Operator:
+        """The Hessian here; made once."""
+        return self._operator("hessian")
+
+    def gauss_newton(self) -> Operator:
+        """The Gauss-Newton matrix here; made once."""
+        return self._operator("gauss-newton")
+
+    def fisher(self) -> Operator:
+        """The Fisher information here; made once."""
+        return self._operator("fisher")
+
+    def close(self) -> None:
+        """Free the matrices; their products are refused from here on."""
+        for operator in self._made.values():
+            operator.close()
+
+    def _operator(self, need: Need) -> Operator:
+        if need not in self._made:
+            made = self._objective.operator(need, self.x)
+            self._made[need] = Counted(made, self._objective.counts)
+        return self._made[need]
