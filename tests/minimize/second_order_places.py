@@ -3,7 +3,7 @@
 import torch
 from torch.autograd.functional import hessian as dense_hessian
 
-from thalweg.curvature import Matrix
+from thalweg.operators import Matrix
 
 
 class At:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from second_order_places import At, descend, quadratic, saddle, turned, vector
 
-from thalweg.curvature import Matrix
 from thalweg.minimize.directions.coordinate_descent import CoordinateDescent, block_step
+from thalweg.operators import Matrix
 
 N = 6
 A, _ = turned(torch.linspace(0.5, 4, N))

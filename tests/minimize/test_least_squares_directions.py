@@ -7,11 +7,11 @@ import pytest
 import torch
 from second_order_places import At, descend, vector
 
-from thalweg.curvature import Matrix
 from thalweg.minimize.directions.damping import Nielsen, first_damping, thresholds
 from thalweg.minimize.directions.gauss_newton import GaussNewton
 from thalweg.minimize.directions.levenberg_marquardt import LevenbergMarquardt
 from thalweg.minimize.directions.quadratic_model import Promise
+from thalweg.operators import Matrix
 
 M, N = 9, 4
 

@@ -8,10 +8,10 @@ from second_order_places import At, descend, turned, vector
 from torch.distributions import Bernoulli
 from torch.nn import functional as F
 
-from thalweg.curvature import EigenvalueCorrected, Fisher, Kronecker, Layout, Matrix
 from thalweg.minimize.directions.kronecker_natural_gradient import KroneckerNaturalGradient
 from thalweg.minimize.directions.natural_gradient import NaturalGradient
 from thalweg.minimize.directions.quadratic_model import combined
+from thalweg.operators import EigenvalueCorrected, Fisher, Kronecker, Layout, Matrix
 
 INPUTS = vector(60, seed=7).reshape(30, 2)
 LABELS = (INPUTS[:, 0] * INPUTS[:, 1] > 0).double()

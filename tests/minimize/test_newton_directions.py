@@ -6,7 +6,6 @@ import pytest
 import torch
 from second_order_places import At, descend, quadratic, rosenbrock, saddle, turned, vector
 
-from thalweg.curvature import Matrix
 from thalweg.minimize.directions.forcing import forcing
 from thalweg.minimize.directions.newton import Newton, newton_step
 from thalweg.minimize.directions.newton_cg import NewtonCG, newton_cg_step
@@ -17,6 +16,7 @@ from thalweg.minimize.directions.saddle_free_newton import (
     krylov_saddle_free_step,
 )
 from thalweg.minimize.directions.spectrum import Spectrum
+from thalweg.operators import Matrix
 
 N = 12
 POSITIVE = torch.logspace(-2, 1, N, dtype=torch.float64)
@@ -96,6 +96,12 @@ def test_unmodified_newton_goes_to_the_saddle():
     assert torch.allclose(proposal.vector, exact)
     assert proposal.slope > 0
     assert (at.x + proposal.vector).norm() < at.x.norm() / 4
+
+
+def test_unmodified_newton_stays_at_a_saddle():
+    proposal = Newton(modify="none").propose(At(saddle, torch.zeros(2).double()))
+    assert not proposal.escapes
+    assert not proposal.vector.any()
 
 
 def test_unmodified_newton_takes_the_shortest_step_where_the_hessian_is_singular():
@@ -203,9 +209,10 @@ def test_every_one_escapes_from_a_saddle(make):
     assert path[-1].value == pytest.approx(-1)
 
 
+@pytest.mark.parametrize("values", [POSITIVE, POSITIVE - POSITIVE[0]], ids=["bowl", "valley"])
 @pytest.mark.parametrize("make", DIRECTIONS.values(), ids=DIRECTIONS)
-def test_none_leaves_a_minimum(make):
-    a, _ = turned(POSITIVE)
+def test_none_leaves_a_minimum(make, values):
+    a, _ = turned(values)
     proposal = make().propose(At(quadratic(a, torch.zeros(N).double()), torch.zeros(N).double()))
     assert not proposal.escapes
     assert not proposal.vector.any()
