@@ -90,6 +90,19 @@ def test_the_step_solves_the_damped_equations(start):
     assert proposal.curvature == pytest.approx(float(want @ a @ want))
 
 
+def test_looking_back_does_not_move_the_next_start():
+    a, _ = turned(SPREAD)
+    g = vector(N)
+    lengths = []
+    proposal, end = hessian_free_step(
+        Matrix(a), g, damping=0.02, loss_of=lambda d: lengths.append(d) or float(d.norm())
+    )
+    assert torch.equal(end, lengths[0])  # the last iterate is looked at first
+    assert torch.equal(proposal.vector, lengths[-1])
+    assert proposal.vector.norm() < end.norm()
+    assert proposal.curvature == pytest.approx(float(proposal.vector @ a @ proposal.vector))
+
+
 def test_a_start_that_leads_up_is_left():
     a, _ = turned(SPREAD)
     g = vector(N)
@@ -154,15 +167,15 @@ class Net:
 def test_a_net_learns_faster_than_by_gradient_descent():
     net = Net()
     direction = HessianFree(net.loss)
-    path = descend(direction, At(net.loss, net.start, gauss_newton=net.matrix), 25)
+    path = descend(direction, At(net.loss, net.start, gauss_newton=net.matrix), 15)
     x = net.start.clone().requires_grad_()
     plain = torch.optim.SGD([x], lr=0.5)
-    for _ in range(2000):
+    for _ in range(500):
         plain.zero_grad()
         net.loss(x).backward()
         plain.step()
     assert path[-1].value < net.loss(x).item()
-    assert direction.evaluations >= 25
+    assert direction.evaluations >= 15
 
 
 def test_damping_and_start_are_carried_on():
@@ -172,6 +185,17 @@ def test_damping_and_start_are_carried_on():
     second = HessianFree(net.loss)
     second.load_state_dict(first.state_dict())
     assert torch.equal(first.propose(path[-1]).vector, second.propose(path[-1]).vector)
+    model, damping = net.matrix(path[-1].x), first.damping
+    want, _ = hessian_free_step(
+        model,
+        path[-1].gradient,
+        damping=damping,
+        start=0.95 * second.state_dict()["end"],
+        loss_of=lambda d: float(net.loss(path[-1].x + d)),
+    )
+    third = HessianFree(net.loss)
+    third.load_state_dict(second.state_dict())
+    assert torch.equal(third.propose(path[-1]).vector, want.vector)
     cold = HessianFree(net.loss, decay=0.0)
     cold.load_state_dict({**first.state_dict(), "end": None})
     assert not torch.equal(first.propose(path[-1]).vector, cold.propose(path[-1]).vector)

@@ -7,8 +7,17 @@ from typing import TypeVar
 
 from thalweg.minimize.contract import Direction, LineSearch
 from thalweg.minimize.directions.conjugate_gradient import FORMULAS, ConjugateGradient
+from thalweg.minimize.directions.coordinate_descent import CoordinateDescent
+from thalweg.minimize.directions.gauss_newton import GaussNewton
+from thalweg.minimize.directions.hessian_free import HessianFree
+from thalweg.minimize.directions.levenberg_marquardt import LevenbergMarquardt
 from thalweg.minimize.directions.limited_memory import LBFGS, LSR1
+from thalweg.minimize.directions.natural_gradient import NaturalGradient
+from thalweg.minimize.directions.newton import Newton
+from thalweg.minimize.directions.newton_cg import NewtonCG
+from thalweg.minimize.directions.newton_minres import NewtonMINRES
 from thalweg.minimize.directions.quasi_newton import BFGS, DFP, SR1
+from thalweg.minimize.directions.saddle_free_newton import SaddleFreeNewton
 from thalweg.minimize.directions.steepest_descent import SteepestDescent
 from thalweg.minimize.searches import StrongWolfe
 
@@ -22,6 +31,15 @@ DIRECTIONS: dict[str, Callable[[], Direction]] = {
     "sr1": SR1,
     "l-bfgs": LBFGS,
     "l-sr1": LSR1,
+    "newton": Newton,
+    "newton-cg": NewtonCG,
+    "newton-minres": NewtonMINRES,
+    "saddle-free-newton": SaddleFreeNewton,
+    "gauss-newton": GaussNewton,
+    "levenberg-marquardt": LevenbergMarquardt,
+    "hessian-free": HessianFree,
+    "natural-gradient": NaturalGradient,
+    "coordinate-descent": CoordinateDescent,
 }
 
 SEARCHES: dict[str, Callable[[], LineSearch]] = {"strong-wolfe": StrongWolfe}

@@ -86,8 +86,8 @@ def krylov_saddle_free_step(
 
 
 def ritz_sizes(ritz: Ritz) -> Tensor:
-    """|theta|, shape (m,); |H y| where H is indefinite on the space."""
-    if float(ritz.values[0]) >= 0 or float(ritz.values[-1]) <= 0:
+    """|theta|, shape (m,); |H y| where H is not definite on the space."""
+    if float(ritz.values[0]) > 0 or float(ritz.values[-1]) < 0:
         return ritz.values.abs()
     return torch.hypot(ritz.values, ritz.residuals)
 
