@@ -103,7 +103,17 @@ class TestExactQuadratic:
         line = Recorded(polynomial(0.0, -1.0, -1.0))
         found = ExactQuadratic(max_evaluations=5).along(line, line.zero, 1.0)
         assert (found.status, found.evaluations) == ("budget", 5)
-        assert found.alpha == max(line.alphas)
+        assert line.alphas == [1.0, 4.0, 16.0, 64.0, 256.0]
+        assert found.alpha == 256.0
+
+    def test_a_slope_counts_as_zero_by_the_precision_of_the_line(self):
+        def phi(alpha):
+            value, slope = parabola(alpha)
+            return value, slope + 1e-7 * (alpha > 0)
+
+        coarse, fine = Recorded(phi, eps=2**-23), Recorded(phi)
+        assert ExactQuadratic().along(coarse, coarse.zero, 1.0).evaluations == 1
+        assert ExactQuadratic().along(fine, fine.zero, 1.0).evaluations > 1
 
     def test_a_curvature_beyond_all_bounds_is_survived(self):
         """The step underflows to zero, where nothing is to be learned."""
@@ -140,6 +150,19 @@ class TestBacktracking:
         line = Recorded(lambda alpha: parabola(alpha, 0.6))
         assert Backtracking(0.3).along(line, line.zero, 2.0).alpha == pytest.approx(0.6)
 
+    def test_the_next_trial_is_at_most_half_of_the_last(self):
+        """The minimum is at 1, but 1.05 was refused: the condition is alpha <= 2 (1 - c1)."""
+        line = Recorded(parabola)
+        assert Backtracking(0.49).along(line, line.zero, 1.05).alpha == pytest.approx(0.525)
+
+    @pytest.mark.parametrize("minimum, alpha", [(1.0, 1.0), (0.5, 0.0)])
+    def test_of_values_alike_to_rounding_the_slope_tells(self, minimum, alpha):
+        """Values of float32 that rise by a digit; the slopes are those of a parabola."""
+        value = 1.0 + 2**-22
+        line = Recorded(lambda a: (value if a else 1.0, 1e-9 * (a / minimum - 1)), eps=2**-23)
+        found = Backtracking().along(line, line.zero, 1.0)
+        assert (found.status, found.alpha) == ("rounding", alpha)
+
     def test_slopes_decide_where_values_are_rounded(self):
         line = Recorded(lambda alpha: parabola(alpha, 1e-6, 1e10))
         zero = (line.zero[0], -1e-6)
@@ -170,6 +193,17 @@ class TestHagerZhang:
         lines = [(Recorded(phi), c1, c2, first) for phi, c1, c2, first, _ in CASES]
         found = [HagerZhang(c1, c2).along(line, line.zero, first) for line, c1, c2, first in lines]
         assert sum(f.evaluations for f in found) == 114
+
+    def test_slopes_alone_do_not_do(self):
+        """At 1 the slope is zero, but the loss is higher than it may be."""
+        line = Recorded(lambda alpha: (5.0, 0.0) if alpha >= 1 else parabola(alpha, 0.5))
+        found = HagerZhang(0.1, 0.5).along(line, line.zero, 1.0)
+        assert (found.status, found.alpha < 1) == ("satisfied", True)
+
+    def test_the_longest_step_is_enough(self):
+        line = Recorded(lambda alpha: parabola(alpha, 10.0))
+        found = HagerZhang(curvature=0.1, max_step=2.0).along(line, line.zero, 1.0)
+        assert (found.status, found.alpha) == ("satisfied", 2.0)
 
     def test_a_slope_at_the_bound_is_told_from_one_beyond(self):
         """Of (alpha - 1)^2/2 half of the slope is left at 1/2."""
@@ -237,6 +271,13 @@ class TestStochasticArmijo:
         search = StochasticArmijo(growth=10.0, max_step=0.5)
         line = self.line()
         assert [search.along(line, line.zero, 0.1).alpha for _ in range(3)] == [0.1, 0.5, 0.5]
+
+    def test_a_minibatch_without_a_finite_loss_is_forgotten(self):
+        search, line = StochasticArmijo(), self.line()
+        search.along(line, line.zero, 0.1)
+        broken = Recorded(lambda alpha: (math.nan, math.nan))
+        assert search.along(broken, (1.0, -1.0), 0.1).status == "not finite"
+        assert search.step == 0.1
 
     def test_it_goes_on_from_its_state(self):
         line = self.line()

@@ -98,6 +98,15 @@ def test_no_finite_loss_at_all(search, value, slope):
     assert found.status == "not finite"
 
 
+@limited
+def test_a_loss_that_was_finite_once_is_not_called_not_finite(search):
+    """Higher at the first trial, no number at the second, and then the budget is spent."""
+    line = Recorded(lambda alpha: (5.0, 1.0) if alpha == 1 else (math.nan, math.nan))
+    found = search(max_evaluations=2).along(line, (1.0, -1.0), 1.0)
+    assert len(line.alphas) == 2
+    assert (found.status, found.alpha, found.value) == ("budget", 0.0, 1.0)
+
+
 @every_search
 @pytest.mark.parametrize(
     "start, status",

@@ -20,6 +20,7 @@ from thalweg.minimize.searches.trust_region import (
     next_radius,
     reduction_ratio,
 )
+from thalweg.minimize.searches.trust_region.model import to_boundary
 
 N = 12
 SPECTRA = {
@@ -357,6 +358,18 @@ def test_problems_that_make_no_sense(subproblem, change, error, says):
     entries, _, g = problem(SPECTRA["convex"])
     with pytest.raises(error, match=says):
         subproblem().step(**(dict(model=Matrix(entries), gradient=g, radius=1.0) | change))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_way_to_the_boundary_does_not_cancel(sign):
+    """From 1e-12 inside of the unit circle, outwards and back through the middle."""
+    d, p = (
+        torch.tensor([1 - 1e-12, 0.0], dtype=torch.float64),
+        torch.tensor([float(sign), 0.0]).double(),
+    )
+    inside = 1 - float(d[0])
+    expected = inside if sign > 0 else 2 - inside
+    assert to_boundary(d, p, 1.0) == pytest.approx(expected, rel=1e-12)
 
 
 def trial(length, on_boundary):
