@@ -107,6 +107,27 @@ def test_the_fastest_way_is_chosen_where_products_can_pay_for_it(monkeypatch):
     assert chosen(Reverse=1.0, Linearized=1.2)[0] == "Reverse"
 
 
+def test_the_fastest_way_keeps_no_more_than_it_may(monkeypatch):
+    """The recording holds more than the graph; without any memory nothing is kept."""
+    monkeypatch.setattr(ways, "RECORDING_PAYS", 0.0)
+    monkeypatch.setattr(ways, "COMPILING_PAYS", float("inf"))
+    model, loss, data = mlp()
+    held = {
+        way: Hessian.of_model(model, loss, data[:1], way=way).held
+        for way in ("reverse", "linearize")
+    }
+    assert held["reverse"] < held["linearize"]
+    tried = {
+        memory: Hessian.of_model(model, loss, data[:1], way="auto", memory=memory, check=False)
+        for memory in (1e12, held["reverse"], held["reverse"] - 1)
+    }
+    found = {
+        memory: list(next(iter(one._operators()))[1].measured) for memory, one in tried.items()
+    }
+    assert list(found.values()) == [["reverse", "linearize"], ["reverse"], []]
+    assert tried[held["reverse"] - 1].held == 0
+
+
 def test_measures_by_the_clock():
     hessian = Hessian(lambda p: time.sleep(0.01) or (p["w"] ** 3).sum(), {"w": torch.ones(3)})
     forward = ways.Forward(lambda p: time.sleep(0.01) or (p["w"] ** 3).sum(), hessian._params)

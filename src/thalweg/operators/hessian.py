@@ -32,9 +32,10 @@ from thalweg.operators.batches import Batch
 from thalweg.operators.differentiation import twice_differentiable
 from thalweg.operators.distributed import Group
 from thalweg.operators.layout import Layout
+from thalweg.operators.memory import budget
 from thalweg.operators.model_loss import LossOfParameters
 from thalweg.operators.operator import ParameterOperator
-from thalweg.operators.problem import Loss, Penalty, Problem, Selection
+from thalweg.operators.problem import Loss, Penalty, Problem, Selection, Term
 from thalweg.operators.reduction import Reduction
 from thalweg.operators.snapshot import Snapshot
 from thalweg.operators.ways import Way, WayName, chosen
@@ -52,6 +53,7 @@ class Hessian(ParameterOperator):
         way: how products are taken: "reverse", "forward", "linearize", "compiled", or "auto" for
             the fastest by measurement; see `operators.ways`.
         products: how many are to be expected; "auto" prepares what they can pay for.
+        memory: bytes that "auto" may keep for them; None for a quarter of what is free.
 
     Attributes:
         loss: the loss there, a float.
@@ -77,13 +79,15 @@ class Hessian(ParameterOperator):
         *,
         way: WayName = "reverse",
         products: int = 100,
+        memory: float | None = None,
     ) -> None:
         self.layout = Layout.of(params)
         self.name = "Hessian"
         self.facts = frozenset()
         self._function, self._params = loss, Snapshot.of(params)
         self._way: Way | None
-        self._way, self.measured = chosen(way, loss, self._params, products)
+        room = budget(self.layout.device) if memory is None else memory
+        self._way, self.measured = chosen(way, loss, self._params, products, room)
         self.loss = self._way.loss
         self.gradient = self._flat(self._way.gradients)
 
@@ -141,9 +145,11 @@ class Hessian(ParameterOperator):
             check=check,
             group=group,
         )
-        return problem.operator(
-            lambda term: cls(term.loss, term.params, way=way, products=products), of_penalty=cls
-        )
+
+        def of_term(term: Term) -> Hessian:
+            return cls(term.loss, term.params, way=way, products=products, memory=memory)
+
+        return problem.operator(of_term, of_penalty=cls)
 
     @property
     def held(self) -> int:

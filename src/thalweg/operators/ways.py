@@ -7,7 +7,8 @@ r"""Ways of taking products with a Hessian. All give the same numbers, up to rou
                everything else kept as constants: 2 gradients, in fewer and larger operations
     compiled   the same, compiled by `torch.compile`: the fastest by product; compiling takes from
                several seconds to a minute
-    auto       the fastest by measurement, among those that the products expected can pay for
+    auto       the fastest by measurement, among those that the products expected can pay for and
+               that keep no more than the memory allowed; `forward` where nothing may be kept
 
 Counted in the floating point operations of a gradient, where dense layers dominate. `reverse` needs
 no preparation and has no preconditions, so it is the default.
@@ -205,25 +206,32 @@ WAYS: Mapping[str, Callable[[LossOfParameters, Snapshot], Way]] = {
 
 
 def chosen(
-    way: WayName, loss: LossOfParameters, params: Snapshot, products: int
+    way: WayName, loss: LossOfParameters, params: Snapshot, products: int, memory: float
 ) -> tuple[Way, dict[str, float]]:
     """A way by its name, and for "auto" the seconds that a product took by each that was tried.
+
+    Args:
+        way, loss, params: which, and of what.
+        products: to be expected.
+        memory: bytes that "auto" may keep.
 
     Raises:
         ValueError: no way has that name.
     """
     if way == "auto":
-        return fastest(loss, params, products)
+        return fastest(loss, params, products, memory)
     if way not in WAYS:
         raise ValueError(f"Hessian(way={way!r}): give one of 'auto', {', '.join(map(repr, WAYS))}.")
     return WAYS[way](loss, params), {}
 
 
 def fastest(
-    loss: LossOfParameters, params: Snapshot, products: int
+    loss: LossOfParameters, params: Snapshot, products: int, memory: float
 ) -> tuple[Way, dict[str, float]]:
-    """The way with the quickest product, of those whose preparation the products can pay for."""
+    """The way with the quickest product, of those that fit and that the products can pay for."""
     best: Way = Reverse(loss, params)
+    if best.held > memory and (lean := without_memory(loss, params)):
+        return lean
     seconds = {"reverse": seconds_of(best, params)}
     for name, pays in (("linearize", RECORDING_PAYS), ("compiled", COMPILING_PAYS)):
         if products * min(seconds.values()) < pays:
@@ -232,9 +240,20 @@ def fastest(
             other = WAYS[name](loss, params)
         except NotImplementedError:
             break
+        if other.held > memory:
+            break
         seconds[name] = seconds_of(other, params)
         best = other if seconds[name] == min(seconds.values()) else best
     return best, seconds
+
+
+def without_memory(loss: LossOfParameters, params: Snapshot) -> tuple[Way, dict[str, float]] | None:
+    """The way that keeps nothing, where PyTorch has the derivatives for it."""
+    way = Forward(loss, params)
+    try:
+        return way, {"forward": seconds_of(way, params)}
+    except NotImplementedError:
+        return None
 
 
 def seconds_of(way: Way, params: Snapshot) -> float:
