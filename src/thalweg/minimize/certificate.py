@@ -19,8 +19,8 @@ from typing import final
 from torch import Tensor
 
 from thalweg.linalg import Extremes, negative_curvature
-from thalweg.linalg.products import dot, length
 from thalweg.minimize.contract import Proposal
+from thalweg.minimize.inner_product import dot, length
 from thalweg.minimize.line import Ray
 from thalweg.minimize.loop import Loop
 from thalweg.minimize.place import Standing

@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.linalg.products import dot
+from thalweg.minimize.inner_product import dot
 from thalweg.minimize.objective import Objective
 from thalweg.minimize.place import Standing
 

@@ -10,9 +10,9 @@ from typing import final
 
 from torch import Tensor
 
-from thalweg.linalg.products import dot
 from thalweg.minimize.contract import Direction, Found, LineSearch, Proposal, SearchStatus
 from thalweg.minimize.directions.first_length import first_step
+from thalweg.minimize.inner_product import dot
 from thalweg.minimize.line import Ray
 from thalweg.minimize.objective import Objective
 from thalweg.minimize.place import Standing

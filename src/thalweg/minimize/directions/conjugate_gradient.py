@@ -30,10 +30,10 @@ from typing import Any, final
 
 from torch import Tensor
 
-from thalweg.linalg.products import dot
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.first_length import FirstLength
 from thalweg.minimize.directions.settings import check_choice
+from thalweg.minimize.inner_product import dot
 
 # Powell's test of orthogonality.
 ORTHOGONAL = 0.2

@@ -14,9 +14,9 @@ from typing import Any, final
 
 from torch import Tensor
 
-from thalweg.linalg.products import dot, length
 from thalweg.minimize.contract import Place, Proposal
 from thalweg.minimize.directions.pair import pair
+from thalweg.minimize.inner_product import dot, length
 
 # Of |x|, the first step of a run.
 SHARE = 0.03

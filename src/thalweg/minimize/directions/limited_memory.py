@@ -30,12 +30,12 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from thalweg.linalg.products import dot
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.first_length import first_step
 from thalweg.minimize.directions.pair import Pair, damped, expected, is_curved, pair
 from thalweg.minimize.directions.pair_memory import PairMemory
 from thalweg.minimize.directions.settings import check_count
+from thalweg.minimize.inner_product import dot
 
 # Eigenvalues of M below this share of the largest are noise.
 CERTAIN = 1e-8

@@ -24,8 +24,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.linalg.products import dot, length
 from thalweg.minimize.contract import Place
+from thalweg.minimize.inner_product import dot, length
 
 # The least cosine of s and y that a pair may have, in units of rounding.
 CURVED = 8
@@ -47,7 +47,7 @@ class Pair:
 def is_curved(taught: Pair) -> bool:
     """Whether a pair's curvature is positive beyond the rounding of s'y."""
     share = CURVED * torch.finfo(taught.s.dtype).eps
-    return taught.sy > share * length(taught.s) * length(taught.y)
+    return taught.sy > 0 and taught.sy > share * length(taught.s) * length(taught.y)
 
 
 def pair(before: Place, after: Place) -> Pair:

@@ -27,10 +27,10 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from thalweg.linalg.products import dot, length
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.first_length import first_step
 from thalweg.minimize.directions.pair import Pair, damped, expected, is_curved, pair
+from thalweg.minimize.inner_product import dot, length
 
 # The least cosine of r and y: below it SR1's update is noise (Nocedal & Wright, eq. 6.26).
 CERTAIN = 1e-8

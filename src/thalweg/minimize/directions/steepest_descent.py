@@ -8,9 +8,9 @@ exists to do better.
 from collections.abc import Mapping
 from typing import Any, final
 
-from thalweg.linalg.products import dot
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.first_length import FirstLength
+from thalweg.minimize.inner_product import dot
 
 
 @final
