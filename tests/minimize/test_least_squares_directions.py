@@ -209,7 +209,18 @@ def test_nielsen_s_rule():
     "ratio, want", [(0.8, 2 / 3), (0.5, 1.0), (0.2, 1.5), (-5.0, 1.5), (math.nan, 1.5)]
 )
 def test_levenberg_and_marquardt_s_rule(ratio, want):
-    assert thresholds(1.0, ratio) == pytest.approx(want)
+    assert thresholds(1.0, ratio, 5.0) == pytest.approx(want)
+    assert thresholds(0.0, ratio, 5.0) == 0
+
+
+def test_damping_that_changes_nothing_falls_no_further():
+    assert thresholds(9e-6, 1.0, 5.0) == pytest.approx(6e-6)
+    assert thresholds(6e-6, 1.0, 5.0) == pytest.approx(5e-6)
+    assert thresholds(1e-7, 1.0, 5.0) == 1e-7
+    assert thresholds(1e-7, 0.0, 5.0) == pytest.approx(1.5e-7)
+    assert thresholds(1.0, 1.0, -5.0) == pytest.approx(2 / 3)
+    assert Promise(slope=-1.0, curvature=8.0, size=2.0).bend == 2
+    assert Promise(slope=0.0, curvature=0.0, size=0.0).bend == 0
 
 
 def test_the_ratio_is_of_what_was_found_to_what_was_promised():

@@ -5,6 +5,9 @@ optimization*, 2010, section 4.1) with a factor of 2/3:
 
     rho > 3/4:  lambda <- factor lambda          rho < 1/4:  lambda <- lambda / factor
 
+It stops falling at a millionth of the model's curvature along the step, d'Bd / d'd: less would
+change no step, and after a long good run would take as long to come back.
+
 H. Nielsen's (*Damping parameter in Marquardt's method*, IMM-REP-1999-05) has no jump at a
 threshold, and grows ever faster while steps are refused:
 
@@ -21,12 +24,20 @@ from thalweg.operators import Operator
 
 # A model is good where it promised what came, and poor where it promised four times as much.
 GOOD, POOR = 0.75, 0.25
+LEAST_SHARE = 1e-6
 
 
-def thresholds(damping: float, ratio: float, factor: float = 2 / 3) -> float:
-    """The next damping by Levenberg and Marquardt's rule; a ratio that is no number is poor."""
+def thresholds(damping: float, ratio: float, bend: float, factor: float = 2 / 3) -> float:
+    """The next damping by Levenberg and Marquardt's rule.
+
+    Args:
+        damping: lambda; 0 stays 0.
+        ratio: rho; one that is no number is poor.
+        bend: d'Bd / d'd.
+        factor: below 1.
+    """
     if ratio > GOOD:
-        return damping * factor
+        return max(damping * factor, min(damping, LEAST_SHARE * bend))
     return damping if ratio >= POOR else damping / factor
 
 

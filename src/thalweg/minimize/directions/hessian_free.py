@@ -146,7 +146,8 @@ class HessianFree:
     def moved(self, before: Place, after: Place) -> None:
         """The next damping."""
         if self._promise is not None and self.damping is not None:
-            self.damping = thresholds(self.damping, self._promise.ratio(before, after))
+            ratio = self._promise.ratio(before, after)
+            self.damping = thresholds(self.damping, ratio, self._promise.bend)
 
     def state_dict(self) -> dict[str, Any]:
         """The damping and where CG ended."""

@@ -90,7 +90,8 @@ class KroneckerNaturalGradient:
         """The next damping; the step, for its momentum."""
         self._last = after.x - before.x if self.momentum else None
         if self._promise is not None and self.damping is not None:
-            self.damping = thresholds(self.damping, self._promise.ratio(before, after))
+            ratio = self._promise.ratio(before, after)
+            self.damping = thresholds(self.damping, ratio, self._promise.bend)
 
     def state_dict(self) -> dict[str, Any]:
         """The damping, the last step, the averaged factors (an operator) and their number."""

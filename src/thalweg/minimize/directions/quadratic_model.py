@@ -43,6 +43,11 @@ class Promise:
         """Of a proposal with a model."""
         return cls(proposal.slope, proposal.curvature or 0.0, length(proposal.vector))
 
+    @property
+    def bend(self) -> float:
+        """d'Bd / d'd; 0 for d = 0."""
+        return self.curvature / self.size**2 if self.size else 0.0
+
     def change(self, alpha: float) -> float:
         """m(alpha d) - m(0)."""
         return alpha * self.slope + alpha**2 * self.curvature / 2
