@@ -131,3 +131,10 @@ def test_no_false_alarm_at_minima(name):
     assert result.status == "converged", result
     assert result.value == pytest.approx(1e6 if name == "a shifted loss" else 0.0, abs=1e-9)
     assert math.isfinite(result.curvature)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_point_of_inflection_is_left_to_the_side_that_falls(side):
+    result = minimize(lambda x: side * x**3 + x**4, torch.zeros(1).double())
+    assert result.status == "converged", result
+    assert float(result.x) == pytest.approx(-0.75 * side)
