@@ -9,6 +9,7 @@ import torch
 from thalweg.landscapes import LANDSCAPES
 from thalweg.minimize import Objective, minimize
 from thalweg.minimize.directions.conjugate_gradient import FORMULAS
+from thalweg.minimize.names import SEARCHES
 
 QUASI_NEWTON = ("bfgs", "sr1", "l-bfgs", "l-sr1")
 # Where they take thousands of steps, as theory says they must.
@@ -29,6 +30,21 @@ def test_the_minimum_is_reached(direction, name):
     result = minimize(landscape, landscape.start, direction)
     assert result.status == "converged", result
     assert result.value <= landscape.minimum + 1e-9 * max(1, abs(landscape.minimum)), result
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("name", ["quadratic", "linear-regression"])
+def test_every_search_comes_to_a_quadratics_minimum(search, name):
+    landscape = LANDSCAPES[name]()
+    result = minimize(landscape, landscape.start, "newton", search)
+    assert result.status == "converged", result
+    assert result.value <= landscape.minimum + 1e-9 * max(1, abs(landscape.minimum)), result
+
+
+@pytest.mark.parametrize("search", sorted(set(SEARCHES) - {"fixed", "exact-quadratic"}))
+def test_searches_that_look_reach_the_end_of_a_bent_valley(search):
+    valley = LANDSCAPES["rosenbrock"]()
+    assert minimize(valley, valley.start, "l-bfgs", search).status == "converged"
 
 
 UNITS = [

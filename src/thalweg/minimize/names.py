@@ -19,7 +19,14 @@ from thalweg.minimize.directions.newton_minres import NewtonMINRES
 from thalweg.minimize.directions.quasi_newton import BFGS, DFP, SR1
 from thalweg.minimize.directions.saddle_free_newton import SaddleFreeNewton
 from thalweg.minimize.directions.steepest_descent import SteepestDescent
-from thalweg.minimize.searches import StrongWolfe
+from thalweg.minimize.searches import (
+    Backtracking,
+    ExactQuadratic,
+    Fixed,
+    HagerZhang,
+    StochasticArmijo,
+    StrongWolfe,
+)
 
 T = TypeVar("T")
 
@@ -42,7 +49,14 @@ DIRECTIONS: dict[str, Callable[[], Direction]] = {
     "coordinate-descent": CoordinateDescent,
 }
 
-SEARCHES: dict[str, Callable[[], LineSearch]] = {"strong-wolfe": StrongWolfe}
+SEARCHES: dict[str, Callable[[], LineSearch]] = {
+    "fixed": Fixed,
+    "exact-quadratic": ExactQuadratic,
+    "backtracking": Backtracking,
+    "strong-wolfe": StrongWolfe,
+    "hager-zhang": HagerZhang,
+    "stochastic-armijo": StochasticArmijo,
+}
 
 # Conjugate directions and plain gradients have no length of their own, and want exact steps.
 TIGHT = 0.1
