@@ -6,10 +6,19 @@ even if it looks like an option of ours.
 
 import argparse
 import difflib
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
+
+
+class Failure(Protocol):
+    """How a script failed."""
+
+    stdout: str
+    stderr: str
+    exit_code: int
 
 
 class UsageError(Exception):
@@ -119,3 +128,15 @@ def script_of(parsed_options: argparse.Namespace) -> tuple[Path, list[str]]:
         neighbours = [str(path) for path in script.parent.glob("*.py")]
         raise UsageError(f"{script}: no such file{hint(str(script), neighbours)}")
     return script, words[1:]
+
+
+def tell_failure(script: Path, failure: Failure, so: str) -> None:
+    """Show what a script that fails by itself said, and what follows from that.
+
+    Args:
+        script: As it was named.
+        failure: What it printed, and its exit code.
+        so: The end of the sentence, such as ", so there is nothing to diagnose yet".
+    """
+    sys.stderr.write(failure.stdout + failure.stderr)
+    print(f"thalweg: {script} fails by itself (exit code {failure.exit_code}){so}", file=sys.stderr)

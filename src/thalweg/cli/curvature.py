@@ -2,12 +2,11 @@
 
 import argparse
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 from thalweg.cli import targets, values
-from thalweg.cli.command import Command, UsageError, add_script, script_of
+from thalweg.cli.command import Command, UsageError, add_script, script_of, tell_failure
 from thalweg.cli.diagnose import check_html, note_misplaced
 
 ANSWERED, CANNOT, UNANSWERED = 0, 2, 3
@@ -93,12 +92,7 @@ def found(script: Path, arguments: list[str], options: argparse.Namespace) -> di
             failure = error
         except ValueError as error:
             raise UsageError(str(error)) from error
-    sys.stderr.write(failure.stdout + failure.stderr)
-    print(
-        f"thalweg: {script} fails by itself (exit code {failure.exit_code}) before a step that was "
-        "asked for",
-        file=sys.stderr,
-    )
+    tell_failure(script, failure, " before a step that was asked for")
     return None
 
 
@@ -107,24 +101,17 @@ def show(data: dict[str, Any], json_path: str | None, html_path: str | None) -> 
     from rich.console import Console
 
     from thalweg.cli.curvature_text import render
-    from thalweg.report import ReportError, write_curvature_html, write_json
+    from thalweg.report import write_curvature_html, write_json
 
-    lines, exit_code = [], ANSWERED if is_complete(data) else UNANSWERED
     writers = (("JSON", write_json, json_path), ("HTML", write_curvature_html, html_path))
-    for kind, write, path in writers:
-        if path is None:
-            continue
-        try:
-            write(data, path)
-            lines.append(f"{kind}: {path}")
-        except ReportError as error:
-            print(f"thalweg curvature: {error}", file=sys.stderr)
-            exit_code = CANNOT
+    lines, all_well = targets.written("curvature", data, writers)
     console = Console()
     render(data, console)
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    return exit_code
+    if not all_well:
+        return CANNOT
+    return ANSWERED if is_complete(data) else UNANSWERED
 
 
 def is_complete(data: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from thalweg.cli import targets, values
 from thalweg.cli.catalogue import canonical, codes
-from thalweg.cli.command import Command, UsageError, add_script, hint, script_of
+from thalweg.cli.command import Command, UsageError, add_script, hint, script_of, tell_failure
 
 EXIT_CODES = {"healthy": 0, "obstructed": 1, "unknown": 3}
 CANNOT = 2
@@ -116,12 +116,7 @@ def findings(
             failure = error
         except ValueError as error:
             raise UsageError(str(error)) from error
-    sys.stderr.write(failure.stdout + failure.stderr)
-    print(
-        f"thalweg: {script} fails by itself (exit code {failure.exit_code}), so there is nothing "
-        "to diagnose yet",
-        file=sys.stderr,
-    )
+    tell_failure(script, failure, ", so there is nothing to diagnose yet")
     return None
 
 
@@ -132,23 +127,15 @@ def show(data: dict[str, Any], json_path: str | None, html_path: str | None) -> 
     """
     from rich.console import Console
 
-    from thalweg.report import ReportError, render_text, write_html, write_json
+    from thalweg.report import render_text, write_html, write_json
 
-    lines, exit_code = [], EXIT_CODES[data["verdict"]]
-    for kind, write, path in (("JSON", write_json, json_path), ("HTML", write_html, html_path)):
-        if path is None:
-            continue
-        try:
-            write(data, path)
-            lines.append(f"{kind} report: {path}")
-        except ReportError as error:
-            print(f"thalweg diagnose: {error}", file=sys.stderr)
-            exit_code = CANNOT
+    writers = (("JSON report", write_json, json_path), ("HTML report", write_html, html_path))
+    lines, all_well = targets.written("diagnose", data, writers)
     console = Console()
     render_text(data, console)
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    return exit_code
+    return EXIT_CODES[data["verdict"]] if all_well else CANNOT
 
 
 COMMAND = Command(

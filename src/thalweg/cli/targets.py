@@ -1,9 +1,14 @@
-"""Whether a report can be written, found out before minutes are spent on making it."""
+"""The files of a report: whether they can be written, found out before it is made; and writing."""
 
+import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from thalweg.cli.command import UsageError
+
+Writer = Callable[[dict[str, Any], str], None]
 
 
 def check(**targets: str | None) -> None:
@@ -41,3 +46,33 @@ def check_one(call: str, path: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(f"{call}: cannot write to {folder}: {error.strerror}") from None
+
+
+def written(
+    command: str, data: dict[str, Any], writers: Sequence[tuple[str, Writer, str | None]]
+) -> tuple[list[str], bool]:
+    """Write the files that were asked for.
+
+    A file that cannot be written costs an error line and nothing else.
+
+    Args:
+        command: The command's name, for errors.
+        data: What to write.
+        writers: What to call each file, how to write it, and where; None if it was not asked for.
+
+    Returns:
+        A line for each file that says where it is, and whether all could be written.
+    """
+    from thalweg.report import ReportError
+
+    lines, all_well = [], True
+    for title, write, path in writers:
+        if path is None:
+            continue
+        try:
+            write(data, path)
+            lines.append(f"{title}: {path}")
+        except ReportError as error:
+            print(f"thalweg {command}: {error}", file=sys.stderr)
+            all_well = False
+    return lines, all_well
