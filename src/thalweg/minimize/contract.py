@@ -10,7 +10,7 @@ are Python floats. The loss may be infinite or no number anywhere but where the 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, final
+from typing import Any, Literal, Protocol, final, runtime_checkable
 
 from torch import Tensor
 
@@ -158,6 +158,19 @@ class LineSearch(Protocol):
             at_zero: phi(0) and phi'(0), which the loop knows already.
             first: the step to try first, above zero.
         """
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A search that remembers something from one step to the next."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of it, from which `load_state_dict` goes on exactly."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a copy that `state_dict` made."""
         ...
 
 

@@ -5,12 +5,20 @@ negative gradient tried. Where that leads nowhere either, the loop stands still.
 """
 
 import math
-from dataclasses import dataclass
-from typing import final
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, final
 
 from torch import Tensor
 
-from thalweg.minimize.contract import Direction, Found, LineSearch, Proposal, SearchStatus
+from thalweg.minimize.contract import (
+    Direction,
+    Found,
+    LineSearch,
+    Proposal,
+    Remembering,
+    SearchStatus,
+)
 from thalweg.minimize.directions.first_length import first_step
 from thalweg.minimize.inner_product import dot
 from thalweg.minimize.line import Ray
@@ -50,7 +58,8 @@ class Loop:
         max_evaluations: of the loss, in all.
 
     Attributes:
-        place: where it stands. It stays finite if the start is.
+        place: where it stands. It stays finite if the start is, which is evaluated when `place` is
+            first asked for.
         proposal: of the direction, at this place.
     """
 
@@ -65,10 +74,20 @@ class Loop:
         self.objective, self.direction, self.search = objective, direction, search
         self.max_evaluations = max_evaluations
         self.counts = objective.counts
-        self.place = Standing(objective, x0, *objective.evaluate(x0))
+        self._start = x0
+        self._place: Standing | None = None
         self._fresh = direction.state_dict()
         self._proposal: Proposal | None = None
         self._fruitless = 0
+
+    @property
+    def place(self) -> Standing:
+        """Where it stands."""
+        if self._place is None:
+            self._place = Standing(
+                self.objective, self._start, *self.objective.evaluate(self._start)
+            )
+        return self._place
 
     @property
     def left(self) -> int:
@@ -108,6 +127,52 @@ class Loop:
         self.direction.load_state_dict(self._fresh)
         self._proposal = None
 
+    def evaluate_again(self) -> None:
+        """Ask the objective anew where the loop stands: its loss is another, of the next minibatch.
+
+        What was learned is kept.
+        """
+        self._stand(Standing(self.objective, self.place.x, *self.objective.evaluate(self.place.x)))
+        self._fruitless = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of where the loop stands and of what was learned and counted.
+
+        A loop made with the same arguments goes on from it to the same digits.
+        """
+        place = self.place
+        return {
+            "x": place.x.clone(),
+            "value": place.value,
+            "gradient": place.gradient.clone(),
+            "direction": self.direction.state_dict(),
+            "search": state_of(self.search),
+            "proposal": None if self._proposal is None else clones(vars(self._proposal)),
+            "fruitless": self._fruitless,
+            "counts": asdict(self.counts),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a copy that `state_dict` made, without an evaluation.
+
+        Raises:
+            ValueError: it is the state of a loop over another number of parameters.
+        """
+        x, gradient = (state[name].to(self._start).clone() for name in ("x", "gradient"))
+        if x.shape != self._start.shape:
+            raise ValueError(
+                f"Loop.load_state_dict: the state is of {len(x)} parameters, this loop goes over "
+                f"{len(self._start)}. Make it with the x0 of the run that was saved."
+            )
+        self._stand(Standing(self.objective, x, state["value"], gradient))
+        self.direction.load_state_dict(state["direction"])
+        load_state(self.search, state["search"])
+        saved = state["proposal"]
+        self._proposal = None if saved is None else Proposal(**clones(saved))
+        self._fruitless = state["fruitless"]
+        for name, count in state["counts"].items():
+            setattr(self.counts, name, count)
+
     def _along(self, proposal: Proposal, kind: Kind) -> Move:
         """Search along a proposal, and stand where that ends if it is better than here."""
         ray = Ray(self.objective, self.place, proposal.vector, self.left)
@@ -119,8 +184,7 @@ class Loop:
         before = self.place
         self._leave_for(place)
         if kind == "direction":
-            self.direction.moved(before, place)
-        self.counts.rejected_pairs = getattr(self.direction, "rejected", 0)
+            self._learn(before, place)
         return Move(alpha, kind, found.status)
 
     def _found(self, ray: Ray, proposal: Proposal) -> Found:
@@ -133,10 +197,35 @@ class Loop:
         self._fruitless = 0 if place.value < self.place.value else self._fruitless + 1
         return self._fruitless > PATIENCE
 
+    def _learn(self, before: Standing, after: Standing) -> None:
+        rejected = getattr(self.direction, "rejected", 0)
+        self.direction.moved(before, after)
+        self.counts.rejected_pairs += getattr(self.direction, "rejected", 0) - rejected
+
     def _leave_for(self, place: Standing) -> None:
         self.counts.effective_steps += place.value < self.place.value
-        self.place.close()
-        self.place, self._proposal = place, None
+        self._stand(place)
+
+    def _stand(self, place: Standing) -> None:
+        if self._place is not None:
+            self._place.close()
+        self._place, self._proposal = place, None
+
+
+def clones(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The same entries, the tensors among them copied."""
+    return {name: x.clone() if isinstance(x, Tensor) else x for name, x in entries.items()}
+
+
+def state_of(search: LineSearch) -> dict[str, Any]:
+    """What a search remembers from one step to the next; most remember nothing."""
+    return search.state_dict() if isinstance(search, Remembering) else {}
+
+
+def load_state(search: LineSearch, state: Mapping[str, Any]) -> None:
+    """Let a search that remembers go on from `state`."""
+    if isinstance(search, Remembering):
+        search.load_state_dict(state)
 
 
 def hindrance(proposal: Proposal) -> SearchStatus | None:
