@@ -25,7 +25,13 @@ from torch import Tensor
 from thalweg.linalg.products import dot
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.damping import first_damping, thresholds
-from thalweg.minimize.directions.quadratic_model import Promise, curvature_along, proposed
+from thalweg.minimize.directions.quadratic_model import (
+    Promise,
+    curvature_along,
+    proposed,
+    restored,
+    saved,
+)
 from thalweg.minimize.directions.settings import check_count, check_positive, check_share
 from thalweg.minimize.directions.truncated_cg import Iterate, truncated_cg
 from thalweg.operators import Operator
@@ -150,15 +156,15 @@ class HessianFree:
             self.damping = thresholds(self.damping, ratio, self._promise.bend)
 
     def state_dict(self) -> dict[str, Any]:
-        """The damping and where CG ended."""
+        """The damping, where CG ended, and what the last step promised."""
         end = None if self._end is None else self._end.clone()
-        return {"damping": self.damping, "end": end}
+        return {"damping": self.damping, "end": end, "promise": saved(self._promise)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of this direction."""
         self.damping, end = state["damping"], state["end"]
         self._end = None if end is None else end.clone()
-        self._promise = None
+        self._promise = restored(state["promise"])
 
     def _loss_of(self, x: Tensor) -> float:
         """The loss at x; called only where there is one."""

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.damping import first_damping, thresholds
-from thalweg.minimize.directions.quadratic_model import Promise, combined, proposed
+from thalweg.minimize.directions.quadratic_model import Promise, combined, proposed, restored, saved
 from thalweg.minimize.directions.settings import check_choice, check_positive, check_share
 from thalweg.operators import EigenvalueCorrected, Kronecker
 from thalweg.operators.factored import Damping
@@ -100,6 +100,7 @@ class KroneckerNaturalGradient:
             "last": None if self._last is None else self._last.clone(),
             "factors": deepcopy(self._average),
             "steps": self._steps,
+            "promise": saved(self._promise),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -107,7 +108,7 @@ class KroneckerNaturalGradient:
         self.damping, last = state["damping"], state["last"]
         self._last = None if last is None else last.clone()
         self._average, self._steps = deepcopy(state["factors"]), state["steps"]
-        self._promise = None
+        self._promise = restored(state["promise"])
 
     def _averaged(self, newer: Kronecker) -> Kronecker:
         """The running average with the factors of this step."""

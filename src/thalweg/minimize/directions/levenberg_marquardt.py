@@ -26,7 +26,7 @@ from thalweg.minimize.directions.damped_model import DampedModel
 from thalweg.minimize.directions.damping import Nielsen
 from thalweg.minimize.directions.gauss_newton import Models
 from thalweg.minimize.directions.least_squares import ResidualFunction
-from thalweg.minimize.directions.quadratic_model import Promise, proposed
+from thalweg.minimize.directions.quadratic_model import Promise, proposed, restored, saved
 from thalweg.minimize.directions.settings import check_choice, check_positive
 
 Scale = Literal["marquardt", "identity"]
@@ -106,11 +106,12 @@ class LevenbergMarquardt:
         self._nielsen = self._nielsen.after(self._promise.ratio(before, after) if whole else 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """The damping, what it grows by, and Marquardt's scale."""
+        """The damping, what it grows by, Marquardt's scale, and what the last step promised."""
         return {
             "damping": self.damping,
             "growth": None if self._nielsen is None else self._nielsen.growth,
             "scale": None if self._scale is None else self._scale.clone(),
+            "promise": saved(self._promise),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -118,7 +119,7 @@ class LevenbergMarquardt:
         scale, damping = state["scale"], state["damping"]
         self._nielsen = None if damping is None else Nielsen(damping, state["growth"])
         self._scale = None if scale is None else scale.clone()
-        self._promise = None
+        self._promise = restored(state["promise"])
 
     def _first(self, model: DampedModel, diagonal: Tensor | None, at: Place) -> float:
         if self.scale == "marquardt":

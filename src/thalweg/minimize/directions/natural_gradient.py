@@ -20,7 +20,7 @@ from typing import Any, final
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.damped_model import DampedModel, DenseModel, ProductModel
 from thalweg.minimize.directions.damping import first_damping, thresholds
-from thalweg.minimize.directions.quadratic_model import Promise, proposed
+from thalweg.minimize.directions.quadratic_model import Promise, proposed, restored, saved
 from thalweg.minimize.directions.settings import (
     check_count,
     check_not_negative,
@@ -90,12 +90,12 @@ class NaturalGradient:
             self.damping = thresholds(self.damping, ratio, self._promise.bend)
 
     def state_dict(self) -> dict[str, Any]:
-        """The damping."""
-        return {"damping": self.damping}
+        """The damping, and what the last step promised."""
+        return {"damping": self.damping, "promise": saved(self._promise)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of this direction."""
-        self.damping, self._promise = state["damping"], None
+        self.damping, self._promise = state["damping"], restored(state["promise"])
 
     def _model(self, at: Place) -> DampedModel:
         fisher = at.fisher()

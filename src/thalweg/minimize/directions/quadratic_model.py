@@ -8,8 +8,8 @@ rounding of f, and their quotient says nothing; adding that rounding to both dra
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import final
 
 import torch
@@ -64,6 +64,16 @@ class Promise:
         if promised > 0:
             return found / promised
         return 1.0 if found >= promised else -math.inf
+
+
+def saved(promise: Promise | None) -> dict[str, float] | None:
+    """A promise for a direction's `state_dict`; a step may lie ahead that it will be held to."""
+    return None if promise is None else asdict(promise)
+
+
+def restored(state: Mapping[str, float] | None) -> Promise | None:
+    """The promise that `saved` wrote down."""
+    return None if state is None else Promise(**state)
 
 
 def proposed(
