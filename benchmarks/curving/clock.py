@@ -4,13 +4,13 @@ import math
 import statistics
 
 import torch
+from section import Aim, Section
 from stepping import clocks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from curving.flops import one_gradient
 from curving.networks import timed_problems
 from curving.peers import OURS, absent, hessians, in_a_line, our_fastest
-from curving.section import Aim, Section
 
 WORDS = """Everyone takes turns with the gradient, and an entry is the median over turns of the
 ratio within a turn. MLP: 784-512-512-10, batch 256; ResNet-20: batch 32, evaluation mode; GPT: 2

@@ -6,12 +6,12 @@ than a program would do; that a library's products differ from call to call with
 """
 
 import torch
+from section import Aim, Section
 from torch import nn
 
 from curving.networks import Attention, Problem, mlp
 from curving.peers import OURS, absent, hessians, in_a_line
 from curving.reference import by_differences, relative_error
-from curving.section import Aim, Section
 
 RIGHT = 1e-7  # the differences' own error is a hundredth of it
 SEED = 3

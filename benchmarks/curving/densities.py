@@ -9,11 +9,11 @@ grid by its integral.
 import statistics
 
 import torch
+from section import Aim, Section
 
 from curving.networks import trained
 from curving.peers import OURS, absent, in_a_line, present
 from curving.reference import small_hessian
-from curving.section import Aim, Section
 from curving.traces import Dense
 from thalweg.linalg import spectral_density
 

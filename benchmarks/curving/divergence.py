@@ -7,10 +7,10 @@ displaced a little, and the rate is bisected at which the displacement grows ins
 import copy
 
 import torch
+from section import Aim, Section, sure
 from torch import nn
 
 from curving.networks import Problem, mlp
-from curving.section import Aim, Section, sure
 from thalweg.curvature import Hessian, learning_rate
 
 WORDS = """`learning_rate` predicts the largest stable rate; `torch.optim.SGD` is bisected for

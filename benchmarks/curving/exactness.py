@@ -1,12 +1,12 @@
 """Products against the dense Hessian, over batches the last of which is shorter."""
 
 import torch
+from section import Aim, Section, sure
 from torch import nn
 
 from curving.networks import Problem, mlp
 from curving.peers import OURS, absent, hessians, in_a_line
 from curving.reference import dense_hessian, relative_error
-from curving.section import Aim, Section, sure
 
 WORDS = """A perceptron of 244 parameters in float64, 100 samples in batches of 32, the last of
 which has 4. The error is |HV - found| / |HV| over eight random vectors, H made densely of all

@@ -9,11 +9,11 @@ import math
 import statistics
 
 import torch
+from section import Aim, Section
 
 from curving.networks import trained
 from curving.peers import OURS, absent, has_scipy, present
 from curving.reference import small_hessian
-from curving.section import Aim, Section
 from thalweg.curvature import Matrix
 from thalweg.linalg import lanczos
 

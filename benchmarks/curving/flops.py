@@ -3,12 +3,12 @@
 from contextlib import nullcontext
 
 import torch
+from section import Aim, Section
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from curving.networks import timed_problems
 from curving.peers import OURS, absent, gauss_newtons, hessians, in_a_line
-from curving.section import Aim, Section
 
 STEPS = 50
 WORDS = f"""Floating-point operations over those of one gradient, as `torch.utils.flop_counter`

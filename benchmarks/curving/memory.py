@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import torch
+from section import Aim, Section
 from torch import nn
 
-from curving.section import Aim, Section
 from thalweg.curvature import Hessian
 from thalweg.linalg import lanczos
 

@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass
 
 import torch
+from section import Aim, Section
 
 from curving.networks import trained
 from curving.peers import OURS, absent, present
 from curving.reference import small_hessian
-from curving.section import Aim, Section
 from thalweg.curvature import Operator
 from thalweg.linalg import trace
 

@@ -27,9 +27,9 @@ from curving.networks import (  # noqa: E402
 )
 from curving.peers import PEERS, flat, ours, parts  # noqa: E402
 from curving.reference import by_differences, dense_hessian, relative_error  # noqa: E402
-from curving.section import Aim, Section  # noqa: E402
 from curving.traces import Dense, Seen  # noqa: E402
 from curving.traces import ours as ours_of_trace  # noqa: E402
+from section import Aim, Section  # noqa: E402
 
 ROWS = "exactness,clock,demanding"
 

@@ -1,4 +1,4 @@
-"""What a row of the benchmark hands back: tables, the aims that they speak of, and their Markdown.
+"""What a row of a benchmark hands back: tables, the aims that they speak of, and their Markdown.
 
 An aim is met, missed, or not seen: no figure of ours, or a run too short to tell.
 """

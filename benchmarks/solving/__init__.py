@@ -1,0 +1,9 @@
+"""What `benchmarks/methods.py` is made of.
+
+peers         other libraries' minimizers, as shipped and with their own stopping rules off
+watched       a problem that counts its evaluations and notes when it was solved
+
+The rows, one to a file, each with a function `measure`:
+
+line_searches  More and Thuente's 24 published cases
+"""
