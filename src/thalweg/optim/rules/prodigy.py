@@ -29,7 +29,7 @@ d^2 g^2 in the beginning: keep such parameters' state in float32 (`state_dtype=t
 Reference: Mishchenko & Defazio (2024), arXiv 2306.06101, algorithm 4 (Prodigy, Adam version).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, add, addcdiv, addcmul, clone, lerp, sqrt
@@ -42,12 +42,23 @@ define("d0", "the first estimate of the distance to the solution", "a number > 0
        lambda x: bool(x > 0))  # fmt: skip
 
 
+# Numbers that are widened and added up at a time: 1 MiB of float32, which a cache holds.
+PIECE = 1 << 18
+
+
 def _distance(r: Sequence[Tensor], s: Sequence[Tensor], d: Sequence[Tensor]) -> float:
     """The largest lower bound of the distance so far."""
     known = max(map(float, d))
-    length = sum(float(_wide(x).abs().sum()) for x in s)
-    made = sum(float(_wide(x).sum()) for x in r)
+    length = sum(float(x.abs().sum()) for x in _pieces(s))
+    made = sum(float(x.sum()) for x in _pieces(r))
     return max(known, made / length) if length else known
+
+
+def _pieces(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
+    """The tensors by rows, a piece at a time, so that no sum needs memory for a whole tensor."""
+    for x in tensors:
+        rows = max(1, x.shape[0] * PIECE // max(x.numel(), 1)) if x.dim() else 1
+        yield from map(_wide, x.split(rows) if x.dim() else (x,))
 
 
 def _wide(x: Tensor) -> Tensor:
