@@ -8,12 +8,15 @@ from kronecker_references import (
     dense_block,
     dense_gauss_newton,
     factors_by_loops,
+    parameters,
 )
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from thalweg.operators import EigenvalueCorrected, Kronecker
 from thalweg.operators import eigenvalue_correction as correction
+from thalweg.operators.evaluation import Piece, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -161,8 +164,67 @@ def test_samples_taken_in_pieces_give_the_same(monkeypatch):
     close(EigenvalueCorrected.of_model(net, loss, batch).to_dense(), whole)
 
 
-def test_has_no_running_average():
+def of_batch(net, loss, batch, basis=None):
+    """An operator of one batch of samples, in a basis of another."""
+    params, settings = parameters(net), Settings()
+    pieces = [Piece(lambda p: functional_call(net, p, batch[0]), lambda z: loss(z, batch[1]))]
+    if basis is None:
+        return EigenvalueCorrected.of_pieces(pieces, params, settings)
+    return EigenvalueCorrected.in_basis_of(basis, pieces, params, settings)
+
+
+def basis_of_product(left, right):
+    """Eigenvectors of left (x) right, the weight's rows before the bias's."""
+    basis = torch.kron(*(torch.linalg.eigh(factor).eigenvectors for factor in (left, right)))
+    order = torch.arange(len(basis)).reshape(len(left), len(right))
+    return basis[torch.cat([order[:, :-1].reshape(-1), order[:, -1]])]
+
+
+def diagonal_in(basis, matrix):
+    return basis @ (basis.T @ matrix @ basis).diagonal().diag() @ basis.T
+
+
+def test_averages_keep_a_basis_until_they_are_refreshed():
+    make, data, loss = MODELS["positions"]
+    net, batches, names = make(), [data() for _ in range(3)], ["2.weight", "2.bias"]
+    exact = [block_of(dense_gauss_newton(net, loss, *batch), names) for batch in batches]
+    factors = [factors_by_loops(net, "2", loss, *batch) for batch in batches]
+    average, mean, sums = of_batch(net, loss, batches[0]), exact[0], factors[0]
+    basis = basis_of_product(*sums)
+    for number in (1, 2):
+        newer = of_batch(net, loss, batches[number], average)
+        close(dense_block(newer, names), diagonal_in(basis, exact[number]), 1e-9)
+        average = average.averaged(newer, 0.7)
+        mean = 0.7 * mean + 0.3 * exact[number]
+        sums = [0.7 * a + 0.3 * b for a, b in zip(sums, factors[number], strict=True)]
+        close(dense_block(average, names), diagonal_in(basis, mean), 1e-9)
+    turned = average.refreshed()
+    kept = diagonal_in(basis, mean)
+    close(dense_block(turned, names), diagonal_in(basis_of_product(*sums), kept), 1e-9)
+    assert turned.trace() == pytest.approx(average.trace(), rel=1e-12)
+    assert (dense_block(turned, names) - kept).norm() > 1e-3 * kept.norm()
+
+
+def test_rows_of_an_embedding_are_refreshed_too():
+    make, data, loss = MODELS["embedding"]
+    net, batches = make(), [data(), data()]
+    first = of_batch(net, loss, batches[0])
+    average = first.averaged(of_batch(net, loss, batches[1], first), 0.5)
+    block = next(b for b in average._blocks if b.names == ("0.weight",))
+    basis = torch.kron(torch.eye(4), torch.linalg.eigh(block.right[0]).eigenvectors.contiguous())
+    expected = diagonal_in(basis, dense_block(average, ["0.weight"]))
+    close(dense_block(average.refreshed(), ["0.weight"]), expected, 1e-11)
+
+
+def test_eigenvalues_of_different_bases_have_no_average():
     make, data, loss = MODELS["linear"]
-    operator = EigenvalueCorrected.of_model(make(), loss, data())
-    with pytest.raises(ValueError, match="corrected eigenvalues"):
-        operator.averaged(operator, 0.5)
+    net = make()
+    first, second = (of_batch(net, loss, data()) for _ in range(2))
+    with pytest.raises(ValueError, match="different bases"):
+        first.averaged(second, 0.5)
+    with pytest.raises(ValueError, match=r"no Kronecker factors for 0.weight, 0.bias"):
+        of_batch(net, loss, data(), Kronecker.of_model(nn.Linear(2, 2), F.mse_loss, of_two()))
+
+
+def of_two():
+    return torch.randn(3, 2), torch.randn(3, 2)

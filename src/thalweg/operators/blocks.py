@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -31,7 +31,10 @@ class Block(ABC):
     Attributes:
         names: the parameters it spans, in order.
         shapes: theirs.
+        summed: which of its tensors are sums over samples, so that blocks can be averaged.
     """
+
+    summed: ClassVar[tuple[str, ...]]
 
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
@@ -105,6 +108,8 @@ class Block(ABC):
 class DiagonalBlock(Block):
     """diag(entries), entries of shape (n,)."""
 
+    summed: ClassVar[tuple[str, ...]] = ("entries",)
+
     entries: Tensor
 
     @property
@@ -144,6 +149,8 @@ class DiagonalBlock(Block):
 @dataclass(frozen=True)
 class FullBlock(Block):
     """A symmetric positive semidefinite matrix, shape (n, n)."""
+
+    summed: ClassVar[tuple[str, ...]] = ("matrix",)
 
     matrix: Tensor
 
@@ -196,20 +203,24 @@ class FullBlock(Block):
         return self.matrix.trace()
 
 
-@final
 @dataclass(frozen=True)
-class KroneckerBlock(Block):
-    r"""left (x) right on a weight W seen as (groups, p, q):  W -> left W right.
+class WeightBlock(Block):
+    r"""On a weight W seen as (groups, p, q), in a basis of the form  W -> Q_left' W Q_right.
 
     Attributes:
         left: (groups, p, p), or (groups, p) if it is diagonal.
         right: (groups, q, q). Where the block spans a bias, the last row and column are its.
-        corrected: eigenvalues (groups, p, q) that replace the products of the factors', or None.
     """
+
+    summed: ClassVar[tuple[str, ...]] = ("left", "right")
 
     left: Tensor
     right: Tensor
-    corrected: Tensor | None = None
+
+    @property
+    @abstractmethod
+    def basis(self) -> tuple[Tensor | None, Tensor]:
+        """Q_left, None for the identity, and Q_right."""
 
     @property
     def form(self) -> str:
@@ -239,6 +250,28 @@ class KroneckerBlock(Block):
             piece.reshape(len(x), *shape) for piece, shape in zip(pieces, self.shapes, strict=True)
         ]
 
+    def rotated(self, x: Tensor) -> Tensor:
+        """Q_left' X Q_right."""
+        left, right = self.basis
+        return (x if left is None else left.mT @ x) @ right
+
+    def unrotated(self, x: Tensor) -> Tensor:
+        """Q_left X Q_right'."""
+        left, right = self.basis
+        return (x if left is None else left @ x) @ right.mT
+
+    def spread(self, values: Tensor) -> Tensor:
+        """The diagonal of Q diag(values) Q'."""
+        left, right = self.basis
+        values = values if left is None else left.square() @ values
+        return values @ right.square().mT
+
+
+@final
+@dataclass(frozen=True)
+class KroneckerBlock(WeightBlock):
+    r"""left (x) right on a weight W seen as (groups, p, q):  W -> left W right."""
+
     @cached_property
     def _left(self) -> tuple[Tensor, Tensor | None]:
         return eigen(self.left) if self.left.dim() == 3 else (self.left, None)
@@ -254,43 +287,19 @@ class KroneckerBlock(Block):
 
     @property
     def eigenvalues(self) -> Tensor:
-        """(groups, p, q): the corrected ones, or all products of the factors'."""
-        if self.corrected is not None:
-            return self.corrected
+        """All products of the factors', (groups, p, q)."""
         return self._left[0].unsqueeze(-1) * self._right[0].unsqueeze(-2)
 
-    def rotated(self, x: Tensor) -> Tensor:
-        """Q_left' X Q_right."""
-        left = self._left[1]
-        return (x if left is None else left.mT @ x) @ self._right[1]
-
-    def unrotated(self, x: Tensor) -> Tensor:
-        """Q_left X Q_right'."""
-        left = self._left[1]
-        return (x if left is None else left @ x) @ self._right[1].mT
-
-    def spread(self, values: Tensor) -> Tensor:
-        """The diagonal of Q diag(values) Q'."""
-        left = self._left[1]
-        values = values if left is None else left.square() @ values
-        return values @ self._right[1].square().mT
-
     def product(self, x: Tensor) -> Tensor:
-        """left X right, which needs no eigenvectors unless the eigenvalues are corrected."""
-        if self.corrected is not None:
-            return super().product(x)
+        """left X right, which needs no eigenvectors."""
         return (self.left @ x if self.left.dim() == 3 else self.left.unsqueeze(-1) * x) @ self.right
 
     def diagonal(self) -> Tensor:
-        """The products of the factors' diagonals, unless the eigenvalues are corrected."""
-        if self.corrected is not None:
-            return super().diagonal()
+        """The products of the factors' diagonals."""
         return self._left_diagonal.unsqueeze(-1) * self._right_diagonal.unsqueeze(-2)
 
     def trace(self) -> Tensor:
-        """The products of the factors' traces, unless the eigenvalues are corrected."""
-        if self.corrected is not None:
-            return super().trace()
+        """The products of the factors' traces."""
         return (self._left_diagonal.sum(-1) * self._right_diagonal.sum(-1)).sum()
 
     @property
@@ -307,7 +316,7 @@ class KroneckerBlock(Block):
         Split: (left + sqrt(damping)/pi I) (x) (right + pi sqrt(damping) I), where pi^2 is the mean
         eigenvalue of right over that of left (arXiv 1503.05671, section 6.3).
         """
-        if not split or self.corrected is not None:
+        if not split:
             return super().damped(damping, split)
         means = self._right_diagonal.mean(-1), self._left_diagonal.mean(-1)
         even = (means[0] <= 0) | (means[1] <= 0)

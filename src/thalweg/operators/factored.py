@@ -34,9 +34,12 @@ class FactoredOperator(ParameterOperator):
         loss: float,
         gradient: Mapping[str, Tensor],
     ) -> None:
-        self.layout = Layout.of(params)
+        layout = Layout.of(params)
+        self._hold(layout, blocks, loss, layout.flatten(gradient))
+
+    def _hold(self, layout: Layout, blocks: Sequence[Block], loss: float, gradient: Tensor) -> None:
+        self.layout, self.loss, self.gradient = layout, loss, gradient
         self.facts = frozenset({"psd"})
-        self.loss, self.gradient = loss, self.layout.flatten(gradient)
         self._blocks = tuple(blocks)
         self.structure = {name: block.form for block in blocks for name in block.names}
 

@@ -19,9 +19,8 @@ covered by layers, a backward pass for each sample and column. Memory: one batch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import fields, replace
 from functools import partial
 from typing import Any, Self
 
@@ -30,11 +29,18 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from thalweg.operators.batches import Batch
-from thalweg.operators.blocks import Block, KroneckerBlock
+from thalweg.operators.blocks import Block
 from thalweg.operators.checks import SUMMING, culprit
 from thalweg.operators.differentiation import twice_differentiable
 from thalweg.operators.distributed import Group, group_of, plain, together
 from thalweg.operators.evaluation import Piece, Settings, Sharing
+from thalweg.operators.factor_averages import averaged
+from thalweg.operators.factor_state import (
+    restored_block,
+    restored_layout,
+    saved_block,
+    saved_layout,
+)
 from thalweg.operators.factored import FactoredOperator
 from thalweg.operators.kronecker_factors import Collected, collected
 from thalweg.operators.output_root import KINDS, Kind
@@ -142,8 +148,26 @@ class Kronecker(FactoredOperator):
         if check:
             with together(group):
                 check_first(cls.name, problem, plain(model))
+        return cls.of_pieces(pieces, problem.params, settings, group)
+
+    @classmethod
+    def of_pieces(
+        cls,
+        pieces: Iterable[Piece],
+        params: Mapping[str, Tensor],
+        settings: Settings,
+        group: Group | None = None,
+    ) -> Self:
+        """Factors of batches that are functions of the parameters already.
+
+        Args:
+            pieces: the batches; those of `EigenvalueCorrected` are gone through twice.
+            params: names to tensors, the place where curvature is asked.
+            settings: of the class's arguments.
+            group: the processes that the data is spread over.
+        """
         operator = cls.__new__(cls)
-        operator._collect(pieces, problem.params, settings, group)
+        operator._collect(pieces, params, settings, group)
         return operator
 
     def _collect(
@@ -154,8 +178,10 @@ class Kronecker(FactoredOperator):
         group: Group | None = None,
     ) -> None:
         found = collected(pieces, params, settings, group)
-        blocks = self._finished(found, pieces, group)
-        self._begin(params, blocks, found.loss, found.gradient)
+        self._take(found, self._finished(found, pieces, group))
+
+    def _take(self, found: Collected, blocks: Sequence[Block]) -> None:
+        self._begin(found.params, blocks, found.loss, found.gradient)
         self.uncovered = tuple(name for name in self.layout.names if name in found.loose)
 
     def _finished(
@@ -170,45 +196,35 @@ class Kronecker(FactoredOperator):
         are those of `newer`.
 
         Raises:
-            ValueError: `decay` lies outside [0, 1], the two have different blocks, or corrected
-                eigenvalues, which belong to bases of their own.
+            ValueError: `decay` lies outside [0, 1], the two have different blocks, or eigenvalues
+                corrected in different bases (see `EigenvalueCorrected.in_basis_of`).
         """
-        if not 0 <= decay <= 1:
-            raise ValueError(f"{self.name}.averaged(decay={decay}): give a number from 0 to 1.")
-        before, after = self._open(), newer._open()
-        if any(map(is_corrected, before + after)) or list(map(kind_of, before)) != list(
-            map(kind_of, after)
-        ):
-            raise ValueError(
-                f"{self.name}.averaged(newer): the two have different blocks, or corrected "
-                "eigenvalues. Average Kronecker operators of one model."
-            )
         result = copy(newer)
-        result._blocks = tuple(
-            blended(old, new, decay) for old, new in zip(before, after, strict=True)
-        )
+        result._blocks = averaged(self.name, self._open(), newer._open(), decay)
         return result
 
+    def state_dict(self) -> dict[str, Any]:
+        """A copy in plain tensors, lists, strings and numbers, for `from_state_dict`.
 
-def is_corrected(block: Block) -> bool:
-    """Whether a block's eigenvalues are not its factors'."""
-    return isinstance(block, KroneckerBlock) and block.corrected is not None
+        `torch.load` reads it with weights_only=True.
+        """
+        return {
+            "layout": saved_layout(self.layout),
+            "blocks": [saved_block(block) for block in self._open()],
+            "loss": self.loss,
+            "gradient": self.gradient.clone(),
+            "uncovered": list(self.uncovered),
+        }
 
-
-def kind_of(block: Block) -> tuple[object, ...]:
-    """What two blocks must share to be averaged."""
-    return (block.names, block.shapes, block.form)
-
-
-def blended(old: Block, new: Block, decay: float) -> Block:
-    """decay * old + (1 - decay) * new, factor by factor."""
-    kept = {field.name: getattr(new, field.name) for field in fields(new)}
-    mixed = {
-        name: decay * getattr(old, name) + (1 - decay) * value
-        for name, value in kept.items()
-        if isinstance(value, Tensor)
-    }
-    return replace(new, **mixed)
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
+        """The operator that `state_dict` wrote down; the state is copied."""
+        operator = cls.__new__(cls)
+        blocks = [restored_block(each) for each in state["blocks"]]
+        layout = restored_layout(state["layout"], blocks)
+        operator._hold(layout, blocks, state["loss"], state["gradient"].clone())
+        operator.uncovered = tuple(state["uncovered"])
+        return operator
 
 
 class Pieces:
