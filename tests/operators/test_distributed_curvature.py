@@ -22,7 +22,6 @@ from thalweg.operators.distributed import shared_facts
 pytestmark = pytest.mark.skipif(
     not (dist.is_available() and dist.is_gloo_available()), reason="needs gloo"
 )
-OVER_SAMPLES = [Fisher, EmpiricalFisher, GradientCovariance]
 CLOSE = {"rtol": 1e-12, "atol": 1e-14}
 
 
@@ -47,6 +46,13 @@ def share(rank):
 
 def quartic(params):
     return 0.1 * sum((p**4).sum() for p in params.values())
+
+
+OVER_SAMPLES = [
+    (kind, penalty)
+    for kind in (Fisher, EmpiricalFisher, GradientCovariance)
+    for penalty in (None, quartic)
+]
 
 
 def found(operator):
@@ -94,13 +100,15 @@ def group_by_hand(rank):
 
 
 def traced(operator):
-    return operator.to_dense(), operator.exact_trace()
+    return operator.to_dense(), operator.exact_trace(), operator.gradient
 
 
 def sums_over_samples(rank):
     model = DistributedDataParallel(network())
-    made = [kind.of_model(model, F.cross_entropy, share(rank)) for kind in OVER_SAMPLES]
-    return [traced(operator) for operator in made]
+    return [
+        traced(kind.of_model(model, F.cross_entropy, share(rank), penalty=penalty))
+        for kind, penalty in OVER_SAMPLES
+    ]
 
 
 def vectors_that_differ(rank):
@@ -205,12 +213,14 @@ def test_every_rank_has_the_same_numbers(both, name):
         assert_close(both[0][name][number], both[1][name][number], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(len(OVER_SAMPLES)))
 @pytest.mark.parametrize("rank", [0, 1])
 def test_sums_over_samples_are_those_of_all_ranks(both, number, rank):
-    expected = traced(OVER_SAMPLES[number].of_model(network(), F.cross_entropy, everything()))
-    dense, trace = both[rank]["sums_over_samples"][number]
+    kind, penalty = OVER_SAMPLES[number]
+    expected = traced(kind.of_model(network(), F.cross_entropy, everything(), penalty=penalty))
+    dense, trace, gradient = both[rank]["sums_over_samples"][number]
     assert_close(dense, expected[0], **CLOSE)
+    assert_close(gradient, expected[2], **CLOSE)
     assert trace == (expected[1] and pytest.approx(expected[1], rel=1e-12))
 
 

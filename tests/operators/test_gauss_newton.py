@@ -76,7 +76,7 @@ def test_a_penalty_counts_once_with_its_hessian():
     expected = plain.to_dense() + torch.diag(12 * w**2)
     assert relative(operator.to_dense(), expected) < 1e-14
     torch.testing.assert_close(operator.gradient, plain.gradient + 4 * w**3)
-    assert operator.facts == frozenset()
+    assert operator.facts == {"psd"}
 
 
 def test_a_subset_is_a_block_of_the_whole():

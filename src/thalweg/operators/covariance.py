@@ -7,7 +7,8 @@ trace over |g|^2 is the simple noise scale: McCandlish, Kaplan & Amodei, *An emp
 large-batch training* (arXiv 1812.06162), section 2.2.
 
 The mean is taken off sample by sample, not as E - g g', so nothing cancels where noise is small.
-Over several batches it is the mean of all the data.
+Over several batches it is the mean of all the data. A penalty on the parameters is the same for all
+samples: it moves their mean and leaves the covariance.
 
 Cost of a product: 4/3 of a gradient (`operators.sample_gradients`).
 """
@@ -15,52 +16,32 @@ Cost of a product: 4/3 of a gradient (`operators.sample_gradients`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Unpack, final
 
 from torch import Tensor, nn
 
-from thalweg.operators.batches import Batch, samples_of
-from thalweg.operators.distributed import Group, group_of, total
-from thalweg.operators.hessian import Hessian
+from thalweg.operators.batches import samples_of
 from thalweg.operators.operator import ParameterOperator
-from thalweg.operators.problem import Loss, Problem, Selection, Term
-from thalweg.operators.pulled_back import PSD, LossOfOutput
-from thalweg.operators.reduction import Reduction, reduction_of
-from thalweg.operators.sample_gradients import Frame, SampleRows, SecondMoment, check_separate
+from thalweg.operators.problem import Loss, Options, Problem, Term
+from thalweg.operators.pulled_back import LossOfOutput
+from thalweg.operators.reduction import Reduction
+from thalweg.operators.sample_gradients import Frame
+from thalweg.operators.sample_moment import SampleMoment, Whole, moment_of_all
 
 
 @final
-@dataclass
-class Whole:
-    """What a batch must know of all the data: filled once every batch was seen.
-
-    Attributes:
-        samples: N.
-        gradient: of the loss of all the data.
-    """
-
-    samples: int = 0
-    gradient: Tensor | None = None
-
-
-@final
-class GradientCovariance(SecondMoment):
+class GradientCovariance(SampleMoment):
     """1/N sum_n (g_n - g)(g_n - g)' at `params`.
 
+    g_n is N times a sample's share of the gradient of a mean, and the share itself of the gradient
+    of a sum.
+
     Args:
-        output: from named parameters to the model's output, of any structure, with samples on the
-            first axis of each of its tensors. Called once.
-        loss: from that output to a scalar tensor: the mean, or sum, of the samples' losses.
-        params: names to tensors; the values are copied.
-        reduction: "mean" or "sum", what the loss does. g_n is N times a sample's share of the
-            gradient of a mean, and the share itself of the gradient of a sum.
-        samples: N, where rows of the output belong to samples in runs; None for one row each.
-        check: see that the loss does not couple samples.
+        output, loss, params, reduction, samples, check: as `SampleMoment`.
+        share: of this batch's loss in a mean over more data.
 
     Raises:
-        ValueError: the loss couples samples, or the output's first axis does not hold them; else
-            as `GaussNewton`.
+        ValueError: as `SampleMoment`.
     """
 
     def __init__(
@@ -71,97 +52,65 @@ class GradientCovariance(SecondMoment):
         *,
         reduction: Reduction = "mean",
         samples: int | None = None,
+        share: float = 1.0,
         check: bool = True,
     ) -> None:
-        super().__init__("GradientCovariance", output, loss, params, PSD)
-        kept = self.linearization
-        self.rows = SampleRows(self.name, kept.outputs, [self.loss_of_output.partly], samples)
-        self.loss_of_output.close()
-        if check:
-            check_separate(kept, loss, self.rows)
-        self._reduction = reduction
-        self._share, self._whole = 1.0, Whole()
+        super().__init__(
+            "GradientCovariance",
+            output,
+            loss,
+            params,
+            reduction=reduction,
+            samples=samples,
+            check=check,
+        )
+        self._share = share
 
     @property
     def frame(self) -> Frame:  # type: ignore[override]
-        """About the mean of all the data, as far as it is known."""
-        whole = self._whole
-        if whole.gradient is None:
-            whole = Whole(self.rows.samples, self.gradient)
-        gradient = self.gradient if whole.gradient is None else whole.gradient
-        if self._reduction == "sum":
-            return Frame(1.0, 1 / whole.samples, gradient / whole.samples)
-        scale = whole.samples * self._share
-        return Frame(scale, 1 / scale, gradient)
-
-    def within(self, whole: Whole, share: float) -> GradientCovariance:
-        """This batch's part of the covariance of more data, where its loss has weight `share`."""
-        self._whole, self._share = whole, share
-        if whole.gradient is None:
-            whole.samples += self.rows.samples
-        return self
+        """About the mean of all the data; of this batch, until the others were seen."""
+        alone = Whole(self.rows.samples, mean_of(self.gradient, self.reduction, self.rows.samples))
+        whole = self.whole if self.whole.complete else alone
+        scale = 1.0 if self.reduction == "sum" else whole.samples * self._share
+        weight = 1 / (whole.samples if self.reduction == "sum" else scale)
+        return Frame(scale, weight, whole.about)
 
     @classmethod
     def of_model(
-        cls,
-        model: nn.Module,
-        loss: Loss,
-        data: Any,
-        *,
-        params: Selection = None,
-        reduction: Reduction | None = None,
-        samples: Callable[[Batch], float] | None = None,
-        memory: float | None = None,
-        check: bool = True,
-        group: Group | None = None,
+        cls, model: nn.Module, loss: Loss, data: Any, **options: Unpack[Options]
     ) -> ParameterOperator:
         """The covariance of the samples' gradients over all `data`, in the model's parameters.
 
         Args:
-            model: in the mode (train or eval) that is meant; it is left as it is.
-            loss: from the model's output and the targets to a scalar tensor.
-            data: one batch (inputs, targets), or a list or `DataLoader` of batches, weighted by
-                their samples.
-            params: which parameters vary; None for all that require gradients.
-            reduction: "mean" or "sum", what the loss does over a batch; None reads it from `loss`.
-            samples: from a batch to the weight of its mean in the mean of all, where that is not
-                its length. The samples that vary are the output's rows.
-            memory: bytes that may be kept for products; None for a quarter of what is free.
-            check: see that the loss repeats itself and does not couple samples, and that the
-                matrix is symmetric.
-            group: the processes whose data counts; by default those that train the model together.
-
-        `Problem` says more on each. A penalty has no place here: it is the same for all samples.
+            model, loss, data: as `Hessian.of_model`.
+            options: `Problem`'s. `samples` is the weight of a batch's mean in the mean of all,
+                where that is not its length; the samples that vary are the output's rows. A
+                `penalty` enters `loss` and `gradient` alone. The check also sees that the loss
+                does not couple samples.
 
         Raises:
             TypeError, ValueError: as `Problem` and the constructor, or the check failed.
         """
-        kind, whole = reduction or reduction_of(loss), Whole()
-        group = group_of(model) if group is None else group
+        problem = Problem(model, loss, data, **options)
 
-        def make(term: Term) -> GradientCovariance:
-            found = cls(
+        def of_term(term: Term) -> GradientCovariance:
+            return cls(
                 term.output,
                 term.loss_of_output,
                 term.params,
-                reduction=kind,
+                reduction=problem.reduction,
                 samples=int(samples_of(term.batch)),
-                check=check and term.stream == 0,
+                share=term.samples / problem.batches.total,
+                check=problem.check,
             )
-            return found.within(whole, term.samples / problem.batches.total)
 
-        problem = Problem(
-            model,
-            loss,
-            data,
-            params=params,
-            reduction=reduction,
-            samples=samples,
-            memory=memory,
-            check=check,
-            group=group,
-        )
-        operator = problem.operator(make, of_penalty=Hessian)
-        whole.samples = round(total(whole.samples, group))
-        whole.gradient = operator.gradient
-        return operator
+        def mean(operator: ParameterOperator, penalty: Tensor | None, samples: int) -> Tensor:
+            of_data = operator.gradient if penalty is None else operator.gradient - penalty
+            return mean_of(of_data, problem.reduction, samples)
+
+        return moment_of_all(problem, of_term, mean)
+
+
+def mean_of(gradient: Tensor, reduction: Reduction, samples: int) -> Tensor:
+    """The mean of the samples' gradients, from the gradient of their losses' mean or sum."""
+    return gradient / samples if reduction == "sum" else gradient

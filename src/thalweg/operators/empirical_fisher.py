@@ -7,44 +7,39 @@ model: Kunstner, Balles & Hennig, *Limitations of the empirical Fisher approxima
 gradient descent* (arXiv 1905.12558). It is what adaptive optimizers and influence functions use,
 and 1/N sum_n g_n g_n' - g g' is the covariance of the gradient's noise (`GradientCovariance`).
 
+A penalty on the parameters is shared out evenly: each g_n is the gradient of the sample's loss and
+its share, so that they still add up to the gradient of the whole.
+
 Cost of a product: 4/3 of a gradient (`operators.sample_gradients`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, final
+from typing import Any, Unpack, final
 
 from torch import Tensor, nn
 
-from thalweg.operators.batches import Batch, samples_of
-from thalweg.operators.distributed import Group
-from thalweg.operators.hessian import Hessian
+from thalweg.operators.batches import samples_of
 from thalweg.operators.operator import ParameterOperator
-from thalweg.operators.problem import Loss, Problem, Selection, Term
-from thalweg.operators.pulled_back import PSD, LossOfOutput
-from thalweg.operators.reduction import Reduction, reduction_of
-from thalweg.operators.sample_gradients import Frame, SampleRows, SecondMoment, check_separate
+from thalweg.operators.problem import Loss, Options, Problem, Term
+from thalweg.operators.pulled_back import LossOfOutput
+from thalweg.operators.reduction import Reduction
+from thalweg.operators.sample_gradients import Frame
+from thalweg.operators.sample_moment import SampleMoment, moment_of_all
 
 
 @final
-class EmpiricalFisher(SecondMoment):
+class EmpiricalFisher(SampleMoment):
     """1/T sum_n g_n g_n' at `params`; for a loss that is a sum, sum_n g_n g_n'.
 
     Args:
-        output: from named parameters to the model's output, of any structure, with samples on the
-            first axis of each of its tensors. Called once.
-        loss: from that output to a scalar tensor: the mean, or sum, of the samples' losses.
-        params: names to tensors; the values are copied.
-        reduction: "mean" or "sum", what the loss does.
-        samples: N, where rows of the output belong to samples in runs; None for one row each.
+        output, loss, params, reduction, samples, check: as `SampleMoment`.
         total: T, what the mean was taken over; None for N. A sample's loss is T times its share
             of the mean.
-        check: see that the loss does not couple samples.
 
     Raises:
-        ValueError: the loss couples samples, or the output's first axis does not hold them; else
-            as `GaussNewton`.
+        ValueError: as `SampleMoment`.
     """
 
     def __init__(
@@ -58,73 +53,55 @@ class EmpiricalFisher(SecondMoment):
         total: float | None = None,
         check: bool = True,
     ) -> None:
-        super().__init__("EmpiricalFisher", output, loss, params, PSD)
-        kept = self.linearization
-        self.rows = SampleRows(self.name, kept.outputs, [self.loss_of_output.partly], samples)
-        self.loss_of_output.close()
-        if check:
-            check_separate(kept, loss, self.rows)
-        scale = 1.0 if reduction == "sum" else total or float(self.rows.samples)
-        self.frame = Frame(scale, 1 / scale)
+        super().__init__(
+            "EmpiricalFisher",
+            output,
+            loss,
+            params,
+            reduction=reduction,
+            samples=samples,
+            check=check,
+        )
+        self._scale = 1.0 if reduction == "sum" else total or float(self.rows.samples)
+
+    @property
+    def frame(self) -> Frame:  # type: ignore[override]
+        """About minus a sample's share of the penalty's gradient, or zero."""
+        return Frame(self._scale, 1 / self._scale, self.whole.about)
 
     @classmethod
     def of_model(
-        cls,
-        model: nn.Module,
-        loss: Loss,
-        data: Any,
-        *,
-        params: Selection = None,
-        reduction: Reduction | None = None,
-        samples: Callable[[Batch], float] | None = None,
-        memory: float | None = None,
-        check: bool = True,
-        group: Group | None = None,
+        cls, model: nn.Module, loss: Loss, data: Any, **options: Unpack[Options]
     ) -> ParameterOperator:
         """The empirical Fisher of all `data`, in the model's parameters.
 
         Args:
-            model: in the mode (train or eval) that is meant; it is left as it is.
-            loss: from the model's output and the targets to a scalar tensor.
-            data: one batch (inputs, targets), or a list or `DataLoader` of batches, weighted by
-                their samples.
-            params: which parameters vary; None for all that require gradients.
-            reduction: "mean" or "sum", what the loss does over a batch; None reads it from `loss`.
-            samples: from a batch to the number of its samples, where its length is another; for
-                cross entropy over tokens, of its tokens, so that a sequence's loss is the sum
-                over its tokens.
-            memory: bytes that may be kept for products; None for a quarter of what is free.
-            check: see that the loss repeats itself and does not couple samples, and that the
-                matrix is symmetric.
-            group: the processes whose data counts; by default those that train the model together.
-
-        `Problem` says more on each.
+            model, loss, data: as `Hessian.of_model`.
+            options: `Problem`'s. For cross entropy over tokens, `samples` is the number of a
+                batch's tokens, so that a sequence's loss is the sum over its tokens. A `penalty`
+                belongs to the samples in equal shares. The check also sees that the loss does not
+                couple samples.
 
         Raises:
             TypeError, ValueError: as `Problem` and the constructor, or the check failed.
         """
-        kind = reduction or reduction_of(loss)
+        problem = Problem(model, loss, data, **options)
 
-        def make(term: Term) -> EmpiricalFisher:
+        def of_term(term: Term) -> EmpiricalFisher:
             return cls(
                 term.output,
                 term.loss_of_output,
                 term.params,
-                reduction=kind,
+                reduction=problem.reduction,
                 samples=int(samples_of(term.batch)),
                 total=term.samples,
-                check=check and term.stream == 0,
+                check=problem.check,
             )
 
-        problem = Problem(
-            model,
-            loss,
-            data,
-            params=params,
-            reduction=reduction,
-            samples=samples,
-            memory=memory,
-            check=check,
-            group=group,
-        )
-        return problem.operator(make, of_penalty=Hessian)
+        def minus_share(
+            _: ParameterOperator, penalty: Tensor | None, samples: int
+        ) -> Tensor | None:
+            total = 1.0 if problem.reduction == "sum" else problem.batches.total
+            return None if penalty is None else -total / samples * penalty
+
+        return moment_of_all(problem, of_term, minus_share)

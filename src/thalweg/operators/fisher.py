@@ -19,14 +19,11 @@ Cost of a product: 4/3 of a gradient (`operators.linearization`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, final
+from typing import Any, Unpack, final
 
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from thalweg.operators.batches import Batch
-from thalweg.operators.distributed import Group
-from thalweg.operators.hessian import Hessian
 from thalweg.operators.likelihood import (
     OfOutput,
     check_explains,
@@ -36,9 +33,10 @@ from thalweg.operators.likelihood import (
     reduced,
 )
 from thalweg.operators.operator import ParameterOperator
-from thalweg.operators.problem import Loss, Problem, Selection, Term
+from thalweg.operators.penalty import penalty_hessian
+from thalweg.operators.problem import Loss, Options, Problem, Term
 from thalweg.operators.pulled_back import PSD, DifferentiatedLoss, LossOfOutput, PulledBack
-from thalweg.operators.reduction import Reduction, reduction_of
+from thalweg.operators.reduction import Reduction
 
 
 @final
@@ -90,64 +88,40 @@ class Fisher(PulledBack):
         data: Any,
         *,
         likelihood: OfOutput | None = None,
-        params: Selection = None,
-        reduction: Reduction | None = None,
-        samples: Callable[[Batch], float] | None = None,
-        memory: float | None = None,
-        check: bool = True,
-        group: Group | None = None,
+        **options: Unpack[Options],
     ) -> ParameterOperator:
         """The true Fisher of all `data`, in the model's parameters.
 
         Args:
-            model: in the mode (train or eval) that is meant; it is left as it is.
-            loss: from the model's output and the targets to a scalar tensor; its distribution is
-                known for the losses that `operators.likelihood` lists.
-            data: one batch (inputs, targets), or a list or `DataLoader` of batches, weighted by
-                their samples.
+            model, loss, data: as `Hessian.of_model`; the loss's distribution is known for those
+                that `operators.likelihood` lists.
             likelihood: for other losses, from the model's output to a distribution over targets;
                 the loss must be the mean (or sum) of -log p over its batch's entries.
-            params: which parameters vary; None for all that require gradients.
-            reduction: "mean" or "sum", what the loss does over a batch; None reads it from `loss`.
-            samples: from a batch to the number of its samples, where its length is another.
-            memory: bytes that may be kept for products; None for a quarter of what is free.
-            check: see that the loss repeats itself, that the matrix is symmetric, and that the
-                distribution explains the loss (the gradient is that of -log p).
-            group: the processes whose data counts; by default those that train the model together.
-
-        `Problem` says more on each.
+            options: `Problem`'s. A `penalty` is minus the log of a prior, whose Hessian is added
+                once. The check also sees that the distribution explains the loss (the gradient is
+                that of -log p).
 
         Raises:
             TypeError, ValueError: as `Problem` and the constructor; or the distribution behind the
                 loss is not known; or the check failed.
         """
-        known, kind = known_likelihood(loss, likelihood), reduction or reduction_of(loss)
+        known = known_likelihood(loss, likelihood)
+        problem = Problem(model, loss, data, **options)
 
-        def make(term: Term) -> Fisher:
+        def of_term(term: Term) -> Fisher:
             fisher = cls(
                 term.output,
                 term.loss_of_output,
                 known.distribution,
                 term.params,
-                reduction=kind,
+                reduction=problem.reduction,
                 counted=known.counted(term.batch.targets),
             )
-            if check and term.stream == 0:
-                check_explains(known, fisher, term.batch.targets, kind)
+            if problem.check:
+                check_explains(known, fisher, term.batch.targets, problem.reduction)
             return fisher
 
-        problem = Problem(
-            model,
-            loss,
-            data,
-            params=params,
-            reduction=reduction,
-            samples=samples,
-            memory=memory,
-            check=check,
-            group=group,
-        )
-        return problem.operator(make, of_penalty=Hessian)
+        return problem.operator(of_term, of_penalty=penalty_hessian)
 
     @property
     def held(self) -> int:

@@ -21,18 +21,15 @@ model with the logits and take the cross entropy as the loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, final
+from typing import Any, Unpack, final
 
 from torch import Tensor, nn
 
-from thalweg.operators.batches import Batch
 from thalweg.operators.convexity import is_convex, is_piecewise_linear
-from thalweg.operators.distributed import Group
-from thalweg.operators.hessian import Hessian
 from thalweg.operators.operator import ParameterOperator
-from thalweg.operators.problem import Loss, Penalty, Problem, Selection
+from thalweg.operators.penalty import penalty_hessian
+from thalweg.operators.problem import Loss, Options, Problem
 from thalweg.operators.pulled_back import LossOfOutput, PulledBack
-from thalweg.operators.reduction import Reduction
 
 
 @final
@@ -81,33 +78,16 @@ class GaussNewton(PulledBack):
         loss: Loss,
         data: Any,
         *,
-        params: Selection = None,
-        penalty: Penalty | None = None,
-        reduction: Reduction | None = None,
-        samples: Callable[[Batch], float] | None = None,
-        memory: float | None = None,
-        check: bool = True,
-        group: Group | None = None,
         convex: bool | None = None,
+        **options: Unpack[Options],
     ) -> ParameterOperator:
         """The Gauss-Newton matrix of the loss of all `data`, in the model's parameters.
 
         Args:
-            model: in the mode (train or eval) whose loss is meant; it is left as it is.
-            loss: from the model's output and the targets to a scalar tensor.
-            data: one batch (inputs, targets), or a list or `DataLoader` of batches, weighted by
-                their samples.
-            params: which parameters vary; None for all that require gradients.
-            penalty: from the model's parameters by name to a scalar; its Hessian is added once.
-            reduction: "mean" or "sum", what the loss does over a batch; None reads it from `loss`.
-            samples: from a batch to the number of its samples, where its length is another.
-            memory: bytes that may be kept for products; None for a quarter of what is free.
-            check: see that the loss repeats itself and that the matrix is symmetric.
+            model, loss, data: as `Hessian.of_model`.
             convex: whether the loss is convex in the model's output; None knows it of PyTorch's
                 losses and claims it of no other.
-            group: the processes whose data counts; by default those that train the model together.
-
-        `Problem` says more on each.
+            options: `Problem`'s. The Hessian of a `penalty` is added once.
 
         Raises:
             TypeError, ValueError: as `Problem` and the constructor, or the check failed.
@@ -115,21 +95,9 @@ class GaussNewton(PulledBack):
         if is_piecewise_linear(loss):
             raise ValueError(zero_matrix(f"loss={loss!r}"))
         bowl = is_convex(loss) if convex is None else convex
-        problem = Problem(
-            model,
-            loss,
-            data,
-            params=params,
-            penalty=penalty,
-            reduction=reduction,
-            samples=samples,
-            memory=memory,
-            check=check,
-            group=group,
-        )
-        return problem.operator(
+        return Problem(model, loss, data, **options).operator(
             lambda term: cls(term.output, term.loss_of_output, term.params, convex=bowl),
-            of_penalty=Hessian,
+            of_penalty=penalty_hessian,
         )
 
 

@@ -21,22 +21,19 @@ derivatives of its batch statistics. A loss that is piecewise linear in a unit (
 Hessian of the piece that the parameters lie in.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, final
+from collections.abc import Mapping
+from typing import Any, Unpack, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from thalweg.operators.batches import Batch
 from thalweg.operators.differentiation import twice_differentiable
-from thalweg.operators.distributed import Group
 from thalweg.operators.layout import Layout
 from thalweg.operators.memory import budget
 from thalweg.operators.model_loss import LossOfParameters
 from thalweg.operators.operator import ParameterOperator
-from thalweg.operators.problem import Loss, Penalty, Problem, Selection, Term
-from thalweg.operators.reduction import Reduction
+from thalweg.operators.problem import Loss, Options, Problem, Term
 from thalweg.operators.snapshot import Snapshot
 from thalweg.operators.ways import Way, WayName, chosen
 
@@ -98,15 +95,9 @@ class Hessian(ParameterOperator):
         loss: Loss,
         data: Any,
         *,
-        params: Selection = None,
-        penalty: Penalty | None = None,
-        reduction: Reduction | None = None,
-        samples: Callable[[Batch], float] | None = None,
-        memory: float | None = None,
-        check: bool = True,
-        group: Group | None = None,
         way: WayName = "reverse",
         products: int = 100,
+        **options: Unpack[Options],
     ) -> ParameterOperator:
         """The Hessian of the loss of all `data`, in the model's parameters.
 
@@ -117,34 +108,15 @@ class Hessian(ParameterOperator):
             data: one batch (inputs, targets), or a list or `DataLoader` of batches, weighted by
                 their samples. Inputs may be a tuple or list of positional arguments or a mapping
                 of keyword arguments.
-            params: which parameters vary; None for all that require gradients.
-            penalty: from the model's parameters by name to a scalar, added once to the loss.
-            reduction: "mean" or "sum", what the loss does over a batch; None reads it from `loss`.
-            samples: from a batch to the number of its samples, where its length is another.
-            memory: bytes that may be kept for products; None for a quarter of what is free.
-            check: see that the loss repeats itself and that the matrix is symmetric; costs a
-                forward pass and two products on the first batch.
-            group: the processes whose data counts; by default those that train the model together
-                (DDP, FSDP2), each with its own share in `data`.
             way, products: of each batch's Hessian, as in the constructor.
-
-        `Problem` says more on each.
+            options: `params`, `penalty`, `reduction`, `samples`, `memory`, `check`, `group`: what
+                they mean, and more on those above, is said by `Problem`. The check costs a forward
+                pass and two products on the first batch.
 
         Raises:
             TypeError, ValueError: as `Problem` and the constructor, or the check failed.
         """
-        problem = Problem(
-            model,
-            loss,
-            data,
-            params=params,
-            penalty=penalty,
-            reduction=reduction,
-            samples=samples,
-            memory=memory,
-            check=check,
-            group=group,
-        )
+        problem, memory = Problem(model, loss, data, **options), options.get("memory")
 
         def of_term(term: Term) -> Hessian:
             return cls(term.loss, term.params, way=way, products=products, memory=memory)

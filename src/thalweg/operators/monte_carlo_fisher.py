@@ -14,16 +14,14 @@ Cost of a product: 4/3 of a gradient, whatever the number of draws (`operators.s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, final
+from typing import Any, Unpack, final
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from thalweg.operators.batches import Batch, samples_of
+from thalweg.operators.batches import samples_of
 from thalweg.operators.differentiation import twice_differentiable
-from thalweg.operators.distributed import Group
-from thalweg.operators.hessian import Hessian
 from thalweg.operators.likelihood import (
     OfOutput,
     check_explains,
@@ -33,10 +31,11 @@ from thalweg.operators.likelihood import (
 )
 from thalweg.operators.linearization import Linearization
 from thalweg.operators.operator import ParameterOperator
-from thalweg.operators.problem import Loss, Problem, Selection, Term
+from thalweg.operators.penalty import penalty_hessian
+from thalweg.operators.problem import Loss, Options, Problem, Term
 from thalweg.operators.pulled_back import PSD, LossOfOutput
 from thalweg.operators.random_state import RandomState
-from thalweg.operators.reduction import Reduction, reduction_of
+from thalweg.operators.reduction import Reduction
 from thalweg.operators.sample_gradients import (
     Frame,
     Partly,
@@ -113,71 +112,41 @@ class MonteCarloFisher(SecondMoment):
         draws: int = 1,
         seed: int = 0,
         likelihood: OfOutput | None = None,
-        params: Selection = None,
-        reduction: Reduction | None = None,
-        samples: Callable[[Batch], float] | None = None,
-        memory: float | None = None,
-        check: bool = True,
-        group: Group | None = None,
+        **options: Unpack[Options],
     ) -> ParameterOperator:
         """The Monte-Carlo Fisher of all `data`, in the model's parameters.
 
         Args:
-            model: in the mode (train or eval) that is meant; it is left as it is.
-            loss: from the model's output and the targets to a scalar tensor; its distribution is
-                known for the losses that `operators.likelihood` lists.
-            data: one batch (inputs, targets), or a list or `DataLoader` of batches, weighted by
-                their samples.
+            model, loss, data, likelihood, options: as `Fisher.of_model`; a `penalty` has no
+                targets, and its Hessian is exact.
             draws: targets drawn for each of the data's.
             seed: of the draws. They are the same in every product, and others in every batch.
-            likelihood: for other losses, from the model's output to a distribution over targets;
-                the loss must be the mean (or sum) of -log p over its batch's entries.
-            params: which parameters vary; None for all that require gradients.
-            reduction: "mean" or "sum", what the loss does over a batch; None reads it from `loss`.
-            samples: from a batch to the number of its samples, where its length is another.
-            memory: bytes that may be kept for products; None for a quarter of what is free.
-            check: see that the loss repeats itself, that the matrix is symmetric, and that the
-                distribution explains the loss (the gradient is that of -log p).
-            group: the processes whose data counts; by default those that train the model together.
-
-        `Problem` says more on each.
 
         Raises:
-            TypeError, ValueError: as `Problem` and the constructor; or the distribution behind the
-                loss is not known; or the check failed.
+            TypeError, ValueError: as `Fisher.of_model` and the constructor.
         """
-        known, kind = known_likelihood(loss, likelihood), reduction or reduction_of(loss)
+        known = known_likelihood(loss, likelihood)
+        problem = Problem(model, loss, data, **options)
 
-        def make(term: Term) -> MonteCarloFisher:
+        def of_term(term: Term) -> MonteCarloFisher:
             fisher = cls(
                 term.output,
                 term.loss_of_output,
                 known.distribution,
                 term.params,
-                reduction=kind,
+                reduction=problem.reduction,
                 counted=known.counted(term.batch.targets),
                 samples=int(samples_of(term.batch)),
                 draws=draws,
                 seed=seed,
                 stream=term.stream,
-                check=check and term.stream == 0,
+                check=problem.check,
             )
-            if check and term.stream == 0:
-                check_explains(known, fisher, term.batch.targets, kind)
+            if problem.check:
+                check_explains(known, fisher, term.batch.targets, problem.reduction)
             return fisher
 
-        problem = Problem(
-            model,
-            loss,
-            data,
-            params=params,
-            reduction=reduction,
-            samples=samples,
-            memory=memory,
-            check=check,
-            group=group,
-        )
-        return problem.operator(make, of_penalty=Hessian)
+        return problem.operator(of_term, of_penalty=penalty_hessian)
 
 
 def drawn(

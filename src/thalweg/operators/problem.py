@@ -2,8 +2,8 @@ r"""What curvature is asked of: a model, its loss, its data, and which parameter
 
     loss of all the data  =  sum_b w_b loss(model(inputs_b), targets_b)  +  penalty(parameters)
 
-`Problem` resolves the arguments that the operators' `of_model` share, and hands out the sum's
-terms: each batch as functions of the parameters alone. Everything is taken as it is when the
+`Problem` resolves the arguments that the operators' `of_model` share (`Options`), and hands out the
+sum's terms: each batch as functions of the parameters alone. Everything is taken as it is when the
 problem is made: parameters, buffers, modes and random state. Whatever the program does later, the
 products stay those of that moment.
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, final
+from typing import Any, TypedDict, final
 
 from torch import Tensor, nn
 
@@ -43,6 +43,18 @@ from thalweg.operators.snapshot import Snapshot, whole
 Loss = Callable[[Any, Any], Tensor]
 Selection = Iterable[str] | Callable[[str], bool] | Mapping[str, Tensor] | None
 Penalty = Callable[[dict[str, Tensor]], Tensor]
+
+
+class Options(TypedDict, total=False):
+    """What `of_model` takes by keyword, whatever the operator; `Problem` says what each means."""
+
+    params: Selection
+    penalty: Penalty | None
+    reduction: Reduction | None
+    samples: Callable[[Batch], float] | None
+    memory: float | None
+    check: bool
+    group: Group | None
 
 
 @final
@@ -101,9 +113,15 @@ class Problem:
             entropy, to the weight of the targets that count.
         memory: bytes that may be kept for products; None for a quarter of what is free.
         check: evaluate the first batch's loss twice and take two products, to see that the loss
-            repeats itself and the matrix is symmetric.
+            repeats itself and the matrix is symmetric; and what else the operator rests on.
         group: the processes whose data counts, each with its own share in `data`; by default those
             that train the model together (DDP, FSDP2).
+
+    Attributes:
+        params: those that vary, where they were.
+        batches: the data, its `total` counted over the group.
+        reduction, group: as they were resolved.
+        check: whether the next operator is still to be checked; the first one is.
 
     Raises:
         TypeError, ValueError: an argument is not of the kinds above, or no parameter varies.
@@ -123,20 +141,17 @@ class Problem:
         check: bool = True,
         group: Group | None = None,
     ) -> None:
-        self._group = group_of(model) if group is None else group
+        self.group = group_of(model) if group is None else group
         model = plain(model)
-        with together(self._group):
-            self.batches = Batches(
-                data,
-                reduction=reduction or reduction_of(loss),
-                samples=samples or counter(loss),
-            )
+        with together(self.group):
+            self.reduction = reduction or reduction_of(loss)
+            self.batches = Batches(data, reduction=self.reduction, samples=samples or counter(loss))
             chosen = selected(model, params)
             check_params(chosen)
-        self.batches.total = total(self.batches.total, self._group)
+        self.batches.total = total(self.batches.total, self.group)
         self.params = Snapshot.of(chosen)
         self._model, self._loss, self._penalty = model, loss, penalty
-        self._memory, self._check = memory, check
+        self._memory, self.check = memory, check
         self._constants = constants(model, self.params)
         self._frozen = FrozenModel(model, self._constants)
 
@@ -149,10 +164,15 @@ class Problem:
 
     def terms(self) -> Iterator[tuple[float, Term]]:
         """The batches' weights and losses, the data gone through once."""
-        rank, ranks = rank_in(self._group)
+        rank, ranks = rank_in(self.group)
         for number, (batch, samples, weight) in enumerate(self.batches):
             stream = number * ranks + rank
             yield weight, Term(self.params, batch, samples, self._frozen, self._loss, stream)
+
+    @property
+    def penalized(self) -> bool:
+        """Whether there is a penalty."""
+        return self._penalty is not None
 
     def penalty(self, params: Mapping[str, Tensor]) -> Tensor:
         """The penalty, with the parameters that do not vary as constants."""
@@ -169,18 +189,18 @@ class Problem:
 
         Args:
             make: from a batch's term to its operator.
-            of_penalty: from the penalty and the parameters to its operator (`Hessian`).
+            of_penalty: from the penalty and the parameters to the operator to be added for it.
 
         Raises:
             ValueError: a check failed; see the argument of that name.
         """
-        with together(self._group):
+        with together(self.group):
             local = self._local(make, of_penalty)
-        return local if self._group is None else AcrossRanks(local, self._group)
+        return local if self.group is None else AcrossRanks(local, self.group)
 
     def _local(self, make: Make, of_penalty: MakeOfPenalty) -> ParameterOperator:
         """The operator of this process's share of the sum."""
-        if self._penalty is None and self._memory is None and len(self.batches) == 1:
+        if not self.penalized and self._memory is None and len(self.batches) == 1:
             weight, term = next(self.terms())
             if weight == 1:
                 return self._checked(make, term)
@@ -189,14 +209,14 @@ class Problem:
     def _parts(self, make: Make, of_penalty: MakeOfPenalty) -> Iterator[Part]:
         for weight, term in self.terms():
             yield Part(weight, partial(self._checked, make, term))
-        rank, _ = rank_in(self._group)
-        if self._penalty is not None and rank == 0:
+        rank, _ = rank_in(self.group)
+        if self.penalized and rank == 0:
             yield Part(1.0, partial(of_penalty, self.penalty, self.params))
 
     def _checked(self, make: Make, term: Term) -> ParameterOperator:
         operator = make(term)
-        if self._check:
-            self._check = False  # once is enough
+        if self.check:
+            self.check = False  # once is enough
             check_repeats(operator, partial(term.loss, self.params), self._model)
             check_symmetric(operator)
         return operator

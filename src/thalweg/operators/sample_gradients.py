@@ -131,10 +131,13 @@ class SecondMoment(PulledBack):
     def _pulled_back(self, vectors: Tensor) -> Tensor:
         frame = self.frame
         along = frame.scale * self.rows.along(self.linearization.push(vectors))
-        if frame.about is not None:
-            # The deviations from the mean of all data sum to zero: once is enough.
-            along = along - (frame.about @ vectors).to(along.dtype)[..., None, None]
-        return frame.weight * self._combined(along)
+        if frame.about is None:
+            return frame.weight * self._combined(along)
+        along = along - (frame.about @ vectors).to(along.dtype)[..., None, None]
+        # The sum of the deviations, zero where m is the samples' own mean.
+        left = along.sum((-2, -1)).to(frame.about.dtype)
+        about = frame.about if left.dim() == 0 else frame.about.unsqueeze(1)
+        return frame.weight * (self._combined(along) - left * about)
 
     def _combined(self, weights: Tensor) -> Tensor:
         """sum_n weights_n c r_n, shape (n,), or (n, k) for k weights."""
