@@ -127,12 +127,17 @@ class Loop:
         self.direction.load_state_dict(self._fresh)
         self._proposal = None
 
-    def evaluate_again(self) -> None:
-        """Ask the objective anew where the loop stands: its loss is another, of the next minibatch.
+    def evaluate_again(self, x: Tensor | None = None) -> None:
+        """Ask the objective anew: its loss is another, of the next minibatch.
 
         What was learned is kept.
+
+        Args:
+            x: where to stand, shape (n,), if the parameters were moved by somebody else; None for
+                where the loop stands.
         """
-        self._stand(Standing(self.objective, self.place.x, *self.objective.evaluate(self.place.x)))
+        at = self.place.x if x is None else x
+        self._stand(Standing(self.objective, at, *self.objective.evaluate(at)))
         self._fruitless = 0
 
     def state_dict(self) -> dict[str, Any]:
