@@ -14,6 +14,7 @@ from thalweg.operators.block_plan import Plan, Shapes, accounted, plans
 from thalweg.operators.layer_derivatives import layer_derivatives
 from thalweg.operators.layer_uses import UseRecorder
 from thalweg.operators.output_root import JoinedOutput, Kind, columns, gradient_in, joined
+from thalweg.operators.snapshot import Snapshot
 
 Sharing = Literal["expand", "reduce"]
 
@@ -79,7 +80,7 @@ class Evaluation:
     @classmethod
     def of(cls, piece: Piece, params: Mapping[str, Tensor]) -> Evaluation:
         """Evaluate a piece at `params`."""
-        variables = {name: p.detach().requires_grad_() for name, p in params.items()}
+        variables = Snapshot.of(params).variables()
         recorder = UseRecorder(variables)
         with recorder:
             raw = piece.output(dict(variables))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 
-@final
 class Snapshot(dict[str, Tensor]):
     """Names to copies of tensors, which are never written to."""
 
@@ -24,6 +23,18 @@ class Snapshot(dict[str, Tensor]):
     def variables(self) -> dict[str, Tensor]:
         """The same numbers, in the same memory, each as the beginning of a graph of its own."""
         return {name: p.detach().requires_grad_() for name, p in self.items()}
+
+
+@final
+class Live(Snapshot):
+    """A program's own parameters, for a loss that the program computes with them and no others.
+
+    An operator of them holds as long as they have the values that they had when it was made.
+    """
+
+    def variables(self) -> dict[str, Tensor]:
+        """The parameters themselves."""
+        return dict(self)
 
 
 def whole(tensor: Tensor) -> Tensor:
