@@ -1,8 +1,9 @@
 """What the loop, the directions and the searches know of one another.
 
 The loop stands at a `Place`. A `Direction` looks at it and makes a `Proposal`; a `LineSearch` asks
-for the loss along it, through a `Line`, and says in `Found` where to go and why there. A trust
-region instead minimizes the model m(d) = g'd + d'Bd/2 within a radius, which gives a `TrialStep`.
+for the loss along it, through a `Line`, and says in `Found` where to go and why there. In a trust
+region there is no line: the direction gives the `Model` m(d) = g'd + d'Bd/2, and a `Subproblem`
+minimizes it within a radius, which gives a `TrialStep`.
 
 All vectors are flat, of shape (n,), in the dtype and on the device of the parameters; all scalars
 are Python floats. The loss may be infinite or no number anywhere but where the loop stands.
@@ -14,9 +15,9 @@ from typing import Any, Literal, Protocol, final, runtime_checkable
 
 from torch import Tensor
 
-from thalweg.operators import Operator
+from thalweg.operators import EigenvalueCorrected, Kronecker, Operator
 
-Need = Literal["hessian", "gauss-newton", "fisher"]
+Need = Literal["hessian", "gauss-newton", "fisher", "kronecker", "eigenvalue-corrected"]
 SearchStatus = Literal["satisfied", "rounding", "not finite", "budget", "not descending"]
 
 
@@ -52,6 +53,14 @@ class Place(Protocol):
 
     def fisher(self) -> Operator:
         """The Fisher information here, where the loss is known as a likelihood."""
+        ...
+
+    def kronecker(self) -> Kronecker:
+        """Kronecker factors of the Gauss-Newton matrix here, where the model's layers are known."""
+        ...
+
+    def eigenvalue_corrected(self, basis: Kronecker | None = None) -> EigenvalueCorrected:
+        """The same with corrected eigenvalues, in the basis of other factors or in their own."""
         ...
 
 
@@ -194,8 +203,8 @@ class TrialStep:
     negative: Tensor | None = None
 
 
-class TrustRegion(Protocol):
-    """Minimizes the model within a radius, exactly or as far as it pays."""
+class Subproblem(Protocol):
+    """Minimizes the model of a trust region within its radius, exactly or as far as it pays."""
 
     def step(self, model: Operator, gradient: Tensor, radius: float) -> TrialStep:
         """The step to try.
@@ -205,4 +214,38 @@ class TrustRegion(Protocol):
             gradient: g, shape (n,).
             radius: above zero, in the parameters' units.
         """
+        ...
+
+
+class Model(Protocol):
+    """The B of a trust region's model m(d) = g'd + d'Bd/2, asked for or learned on the way."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The matrices that it asks places for."""
+        ...
+
+    def at(self, place: Place) -> Operator:
+        """B there, from what is known by now."""
+        ...
+
+    def tried(self, before: Place, after: Place) -> bool:
+        """Learn from a trial step, taken or not, whose end is finite; whether B changed by it."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of what was learned, from which `load_state_dict` goes on exactly."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a copy that `state_dict` made."""
+        ...
+
+
+@runtime_checkable
+class Modelled(Protocol):
+    """A direction that a trust region can take the place of a line search for."""
+
+    def model(self) -> Model:
+        """The model that its steps minimize, with nothing learned yet."""
         ...

@@ -17,6 +17,7 @@ class Counts:
         steps: taken by the loop, whatever came of them.
         effective_steps: those that lowered the loss.
         rejected_pairs: pairs of step and change of gradient that a quasi-Newton memory refused.
+        rejected_steps: trial steps of a trust region that were not taken.
         search_failures: searches that found no step to take.
         fallbacks: steps along the negative gradient because the direction's own led nowhere.
         probes: losses that were asked for to see whether a critical point is a minimum.
@@ -29,6 +30,7 @@ class Counts:
     steps: int = 0
     effective_steps: int = 0
     rejected_pairs: int = 0
+    rejected_steps: int = 0
     search_failures: int = 0
     fallbacks: int = 0
     probes: int = 0

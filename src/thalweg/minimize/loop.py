@@ -15,6 +15,7 @@ from thalweg.minimize.contract import (
     Direction,
     Found,
     LineSearch,
+    Modelled,
     Proposal,
     Remembering,
     SearchStatus,
@@ -25,7 +26,10 @@ from thalweg.minimize.line import Ray
 from thalweg.minimize.objective import Objective
 from thalweg.minimize.place import Standing
 from thalweg.minimize.probe import lower_along
+from thalweg.minimize.searches import StrongWolfe, TrustRegion
 from thalweg.minimize.status import Kind
+from thalweg.minimize.tolerance import expected_decrease
+from thalweg.minimize.trust_steps import TrustSteps
 
 # Steps in a row that may leave the loss as it is, to rounding, for a smaller gradient.
 PATIENCE = 8
@@ -54,7 +58,7 @@ class Loop:
     Args:
         objective: the loss.
         x0: the start, shape (n,).
-        direction, search: the method.
+        direction, search: the method. A trust region steps by the direction's model.
         max_evaluations: of the loss, in all.
 
     Attributes:
@@ -68,10 +72,11 @@ class Loop:
         objective: Objective,
         x0: Tensor,
         direction: Direction,
-        search: LineSearch,
+        search: LineSearch | TrustRegion,
         max_evaluations: int,
     ) -> None:
         self.objective, self.direction, self.search = objective, direction, search
+        self._line, self._trust = driven(objective, direction, search)
         self.max_evaluations = max_evaluations
         self.counts = objective.counts
         self._start = x0
@@ -101,9 +106,19 @@ class Loop:
             self._proposal = self.direction.propose(self.place)
         return self._proposal
 
+    @property
+    def promised(self) -> float:
+        """The decrease of the loss that the method expects of going on, at least 0."""
+        if self._trust is not None:
+            return self._trust.promised(self.place)
+        return expected_decrease(self.proposal) if self.place.size else 0.0
+
     def step(self) -> Move:
         """Go one step, or find that the direction leads nowhere; then `alpha` is 0."""
         self.counts.steps += 1
+        if self._trust is not None:
+            there, status = self._trust.taken(self.place, self.left)
+            return self._settled(there, Move(float(there is not None), "direction", status))
         if hindered := hindrance(self.proposal):
             return Move(0.0, "direction", hindered)
         return self._along(self.proposal, "escape" if self.proposal.escapes else "direction")
@@ -126,6 +141,8 @@ class Loop:
         """Let the direction begin anew."""
         self.direction.load_state_dict(self._fresh)
         self._proposal = None
+        if self._trust is not None:
+            self._trust.forget()
 
     def evaluate_again(self, x: Tensor | None = None) -> None:
         """Ask the objective anew: its loss is another, of the next minibatch.
@@ -152,6 +169,7 @@ class Loop:
             "gradient": place.gradient.clone(),
             "direction": self.direction.state_dict(),
             "search": state_of(self.search),
+            "model": {} if self._trust is None else self._trust.state_dict(),
             "proposal": None if self._proposal is None else clones(vars(self._proposal)),
             "fruitless": self._fruitless,
             "counts": asdict(self.counts),
@@ -172,6 +190,8 @@ class Loop:
         self._stand(Standing(self.objective, x, state["value"], gradient))
         self.direction.load_state_dict(state["direction"])
         load_state(self.search, state["search"])
+        if self._trust is not None:
+            self._trust.load_state_dict(state["model"])
         saved = state["proposal"]
         self._proposal = None if saved is None else Proposal(**clones(saved))
         self._fruitless = state["fruitless"]
@@ -183,19 +203,25 @@ class Loop:
         ray = Ray(self.objective, self.place, proposal.vector, self.left)
         found = self._found(ray, proposal)
         alpha, place = taken(ray, found)
-        if alpha == 0 or self._is_fruitless(place):
-            self.counts.search_failures += 1
-            return Move(0.0, kind, "not finite" if ray.bottomless else found.status)
+        status = "not finite" if ray.bottomless and alpha == 0 else found.status
         before = self.place
+        move = self._settled(place, Move(alpha, kind, status))
+        if move.alpha and kind == "direction":
+            self._learn(before, self.place)
+        return move
+
+    def _settled(self, place: Standing | None, move: Move) -> Move:
+        """Stand at the end of a move, unless that leads nowhere."""
+        if place is None or not move.alpha or self._is_fruitless(place):
+            self.counts.search_failures += 1
+            return Move(0.0, move.kind, move.status)
         self._leave_for(place)
-        if kind == "direction":
-            self._learn(before, place)
-        return Move(alpha, kind, found.status)
+        return move
 
     def _found(self, ray: Ray, proposal: Proposal) -> Found:
         if proposal.escapes:
             return lower_along(ray, proposal)
-        return self.search.along(ray, (self.place.value, proposal.slope), proposal.length)
+        return self._line.along(ray, (self.place.value, proposal.slope), proposal.length)
 
     def _is_fruitless(self, place: Standing) -> bool:
         """Whether the last steps have only moved about within the loss's rounding."""
@@ -215,6 +241,8 @@ class Loop:
         if self._place is not None:
             self._place.close()
         self._place, self._proposal = place, None
+        if self._trust is not None:
+            self._trust.arrived()
 
 
 def clones(entries: Mapping[str, Any]) -> dict[str, Any]:
@@ -222,12 +250,31 @@ def clones(entries: Mapping[str, Any]) -> dict[str, Any]:
     return {name: x.clone() if isinstance(x, Tensor) else x for name, x in entries.items()}
 
 
-def state_of(search: LineSearch) -> dict[str, Any]:
+def driven(
+    objective: Objective, direction: Direction, search: LineSearch | TrustRegion
+) -> tuple[LineSearch, TrustSteps | None]:
+    """What searches along lines, and what steps within the trust region if it is one.
+
+    A trust region goes along no line but that of the negative gradient, to fall back on.
+
+    Raises:
+        TypeError: the direction has no model for a trust region.
+    """
+    if not isinstance(search, TrustRegion):
+        return search, None
+    if not isinstance(direction, Modelled):
+        raise TypeError(
+            f"Loop(direction={direction.name!r}, search=TrustRegion()): it has no model."
+        )
+    return StrongWolfe(), TrustSteps(objective, direction.model(), search)
+
+
+def state_of(search: LineSearch | TrustRegion) -> dict[str, Any]:
     """What a search remembers from one step to the next; most remember nothing."""
     return search.state_dict() if isinstance(search, Remembering) else {}
 
 
-def load_state(search: LineSearch, state: Mapping[str, Any]) -> None:
+def load_state(search: LineSearch | TrustRegion, state: Mapping[str, Any]) -> None:
     """Let a search that remembers go on from `state`."""
     if isinstance(search, Remembering):
         search.load_state_dict(state)

@@ -11,11 +11,12 @@ from torch import Tensor
 from thalweg.minimize.certificate import Certificate, certified, reach
 from thalweg.minimize.contract import Direction, LineSearch
 from thalweg.minimize.loop import Loop, Move
-from thalweg.minimize.names import direction_named, search_named, suited_search
+from thalweg.minimize.names import check_model, direction_named, search_named, suited_search
 from thalweg.minimize.objective import Loss, Objective, check_start
 from thalweg.minimize.place import Standing
+from thalweg.minimize.searches import TrustRegion
 from thalweg.minimize.status import Kind, Record, Result, Status
-from thalweg.minimize.tolerance import Tolerance, expected_decrease
+from thalweg.minimize.tolerance import Tolerance
 
 # Up to so many parameters the Hessian's sign is asked without being told to.
 CERTIFY_UP_TO = 1000
@@ -27,7 +28,7 @@ def minimize(
     f: Loss | Objective,
     x0: Tensor,
     direction: str | Direction = "l-bfgs",
-    search: str | LineSearch | None = None,
+    search: str | LineSearch | TrustRegion | None = None,
     *,
     tol: float = 1e-6,
     max_evaluations: int = 10_000,
@@ -47,7 +48,8 @@ def minimize(
         x0: where to start: real floating point, of any shape; it is not changed.
         direction: where to step; a name ("l-bfgs", "bfgs", "polak-ribiere+", ...) or an object.
         search: how far; a name or an object. None for the strong Wolfe conditions, as tight as the
-            direction wants them.
+            direction wants them. "trust-region" or a `TrustRegion` steps to the minimum of the
+            direction's model within a radius instead.
         tol: relative to the gradient at x0; see `minimize.tolerance`.
         max_evaluations: of the loss with its gradient, in all.
         certify: whether the Hessian's sign is asked at a critical point, so that no saddle passes
@@ -72,15 +74,11 @@ def minimize(
         )
     if isinstance(direction, str):
         direction = direction_named(direction)
-    if missing := sorted(direction.needs - objective.offers):
-        raise ValueError(
-            f"minimize(direction={direction.name!r}) needs the matrix {missing[0]!r}, which the "
-            "objective has not; give it to Objective, or take a direction that needs none."
-        )
     if search is None:
         search = suited_search(direction)
     elif isinstance(search, str):
-        search = search_named(search)
+        search = search_named(search, direction)
+    check_needs(objective, direction, search)
     if certify is None:
         certify = "hessian" in objective.offers and objective.size <= CERTIFY_UP_TO
     start = x0.detach().reshape(-1).clone()
@@ -170,8 +168,7 @@ class Run:
         place, tolerance = self._loop.place, self._tolerance
         if not tolerance.flat(place.size):
             return False
-        negligible = tolerance.negligible(place.value)
-        return place.size == 0 or expected_decrease(self._loop.proposal) <= negligible
+        return self._loop.promised <= tolerance.negligible(place.value)
 
     def _certificate(self) -> Certificate:
         if not self._certify:
@@ -215,6 +212,19 @@ class Run:
             history=tuple(self._history),
             curvature=certificate.curvature if certificate else None,
             escape=None if escape is None else self._shaped(escape),
+        )
+
+
+def check_needs(
+    objective: Objective, direction: Direction, search: LineSearch | TrustRegion
+) -> None:
+    """Raise ValueError unless the objective knows what the method asks of it."""
+    by_model = isinstance(search, TrustRegion)
+    needs = check_model(direction).model().needs if by_model else direction.needs
+    if missing := sorted(needs - objective.offers):
+        raise ValueError(
+            f"minimize(direction={direction.name!r}) needs the matrix {missing[0]!r}, which the "
+            "objective has not; give it to Objective, or take a direction that needs none."
         )
 
 

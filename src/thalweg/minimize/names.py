@@ -5,11 +5,12 @@ from difflib import get_close_matches
 from functools import partial
 from typing import TypeVar
 
-from thalweg.minimize.contract import Direction, LineSearch
+from thalweg.minimize.contract import Direction, LineSearch, Modelled
 from thalweg.minimize.directions.conjugate_gradient import FORMULAS, ConjugateGradient
 from thalweg.minimize.directions.coordinate_descent import CoordinateDescent
 from thalweg.minimize.directions.gauss_newton import GaussNewton
 from thalweg.minimize.directions.hessian_free import HessianFree
+from thalweg.minimize.directions.kronecker_natural_gradient import KroneckerNaturalGradient
 from thalweg.minimize.directions.levenberg_marquardt import LevenbergMarquardt
 from thalweg.minimize.directions.limited_memory import LBFGS, LSR1
 from thalweg.minimize.directions.natural_gradient import NaturalGradient
@@ -26,7 +27,9 @@ from thalweg.minimize.searches import (
     HagerZhang,
     StochasticArmijo,
     StrongWolfe,
+    TrustRegion,
 )
+from thalweg.minimize.searches.trust_region.region import SubproblemName
 
 T = TypeVar("T")
 
@@ -46,16 +49,25 @@ DIRECTIONS: dict[str, Callable[[], Direction]] = {
     "levenberg-marquardt": LevenbergMarquardt,
     "hessian-free": HessianFree,
     "natural-gradient": NaturalGradient,
+    "k-fac": KroneckerNaturalGradient,
+    "ek-fac": partial(KroneckerNaturalGradient, corrected=True),
     "coordinate-descent": CoordinateDescent,
 }
 
-SEARCHES: dict[str, Callable[[], LineSearch]] = {
+SEARCHES: dict[str, Callable[[], LineSearch | TrustRegion]] = {
     "fixed": Fixed,
     "exact-quadratic": ExactQuadratic,
     "backtracking": Backtracking,
     "strong-wolfe": StrongWolfe,
     "hager-zhang": HagerZhang,
     "stochastic-armijo": StochasticArmijo,
+    "trust-region": TrustRegion,
+}
+
+# Directions that write their matrix down, and the plain gradient; the others take products.
+SUBPROBLEMS: dict[str, SubproblemName] = {
+    "steepest-descent": "cauchy",
+    **dict.fromkeys(("bfgs", "dfp", "sr1", "newton", "saddle-free-newton"), "exact"),
 }
 
 # Conjugate directions and plain gradients have no length of their own, and want exact steps.
@@ -67,9 +79,24 @@ def direction_named(name: str) -> Direction:
     return named("direction", name, DIRECTIONS)()
 
 
-def search_named(name: str) -> LineSearch:
-    """A new search; raises ValueError on a name that none has."""
-    return named("search", name, SEARCHES)()
+def search_named(name: str, direction: Direction | None = None) -> LineSearch | TrustRegion:
+    """A new search, as it suits the direction; raises ValueError on a name that none has."""
+    search = named("search", name, SEARCHES)()
+    if isinstance(search, TrustRegion) and direction is not None:
+        return TrustRegion(SUBPROBLEMS.get(direction.name, "steihaug"))
+    return search
+
+
+def check_model(direction: Direction) -> Modelled:
+    """`direction`; raises ValueError if it has no model for a trust region to minimize."""
+    if isinstance(direction, Modelled):
+        return direction
+    able = [name for name, make in DIRECTIONS.items() if isinstance(make(), Modelled)]
+    raise ValueError(
+        f"minimize(direction={direction.name!r}, search='trust-region'): a trust region minimizes "
+        f"a direction's quadratic model, and {direction.name} has none. Give it a line search, or "
+        f"take one of {', '.join(able)}."
+    )
 
 
 def suited_search(direction: Direction) -> LineSearch:

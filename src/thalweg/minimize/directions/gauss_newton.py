@@ -17,8 +17,13 @@ from typing import final
 
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.damped_model import DampedModel, DenseModel, ProductModel
-from thalweg.minimize.directions.least_squares import ResidualFunction, linearized
+from thalweg.minimize.directions.least_squares import (
+    ResidualFunction,
+    linearized,
+    squared_jacobian,
+)
 from thalweg.minimize.directions.memoryless import Memoryless
+from thalweg.minimize.directions.models import Asked, gauss_newton_model
 from thalweg.minimize.directions.quadratic_model import proposed
 from thalweg.minimize.directions.settings import check_count, check_share
 
@@ -70,6 +75,13 @@ class Models:
             return DenseModel(matrix.to_dense(), place.gradient)
         return ProductModel(matrix, place.gradient, self.tol, self.max_products)
 
+    def model(self) -> Asked:
+        """B, for a trust region."""
+        residuals = self.residuals
+        if residuals is None:
+            return gauss_newton_model()
+        return Asked(lambda place: squared_jacobian(self.direction, residuals, place))
+
 
 @final
 class GaussNewton(Memoryless):
@@ -101,6 +113,10 @@ class GaussNewton(Memoryless):
             type(self).__name__, residuals, largest=largest, tol=tol, max_products=max_products
         )
         self.needs = self.models.needs
+
+    def model(self) -> Asked:
+        """B."""
+        return self.models.model()
 
     def propose(self, at: Place) -> Proposal:
         """The Gauss-Newton step."""

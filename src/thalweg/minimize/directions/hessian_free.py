@@ -25,6 +25,7 @@ from torch import Tensor
 from thalweg.linalg.products import dot
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.damping import first_damping, thresholds
+from thalweg.minimize.directions.models import Asked, gauss_newton_model
 from thalweg.minimize.directions.quadratic_model import (
     Promise,
     curvature_along,
@@ -132,6 +133,10 @@ class HessianFree:
         self.evaluations = 0
         self._end: Tensor | None = None
         self._promise: Promise | None = None
+
+    def model(self) -> Asked:
+        """B, the Gauss-Newton matrix; the radius takes the damping's place."""
+        return gauss_newton_model()
 
     def propose(self, at: Place) -> Proposal:
         """The step by CG."""

@@ -10,6 +10,7 @@ from thalweg.linalg.products import length
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.escape import escape
 from thalweg.minimize.directions.forcing import LARGEST, forcing
+from thalweg.minimize.directions.models import Asked, hessian_model
 from thalweg.minimize.directions.settings import check_count, check_share
 from thalweg.operators import Operator
 
@@ -37,6 +38,10 @@ class InexactNewton(ABC):
     @abstractmethod
     def solve(self, hessian: Operator, gradient: Tensor) -> Proposal:
         """The step, for a gradient that is not zero."""
+
+    def model(self) -> Asked:
+        """B = H."""
+        return hessian_model()
 
     def propose(self, at: Place) -> Proposal:
         """The step; where the gradient is zero, the way out if there is one."""

@@ -18,6 +18,7 @@ from thalweg.linalg import lsmr
 from thalweg.linalg.products import dot, length
 from thalweg.minimize.contract import Place
 from thalweg.minimize.directions.damped_model import DampedModel, reciprocal, roots
+from thalweg.minimize.directions.models import Products
 from thalweg.operators import Jacobian, LinearMap
 
 ResidualFunction = Callable[[Tensor], Tensor]
@@ -121,6 +122,18 @@ def linearized(
         return ProductResiduals(jacobian, residual, unit, tol, max_products)
     with jacobian:
         return DenseResiduals(jacobian.to_dense(), residual, unit)
+
+
+def squared_jacobian(direction: str, function: ResidualFunction, at: Place) -> Products:
+    """B = c J'J at a place, by products with J and J'.
+
+    Raises:
+        ValueError: as `linearized` does.
+    """
+    jacobian = Jacobian(lambda params: function(params["x"]), {"x": at.x})
+    unit = unit_of(direction, jacobian.T @ jacobian.value, at.gradient)
+    facts = frozenset({"psd"})
+    return Products("c J'J", lambda v: unit * (jacobian.T @ (jacobian @ v)), at.x, facts)
 
 
 def unit_of(direction: str, pulled: Tensor, gradient: Tensor) -> float:

@@ -26,6 +26,7 @@ from thalweg.minimize.directions.damped_model import DampedModel
 from thalweg.minimize.directions.damping import Nielsen
 from thalweg.minimize.directions.gauss_newton import Models
 from thalweg.minimize.directions.least_squares import ResidualFunction
+from thalweg.minimize.directions.models import Asked
 from thalweg.minimize.directions.quadratic_model import Promise, proposed, restored, saved
 from thalweg.minimize.directions.settings import check_choice, check_positive
 
@@ -84,6 +85,10 @@ class LevenbergMarquardt:
     def damping(self) -> float | None:
         """lambda of the next step; None before the first."""
         return None if self._nielsen is None else self._nielsen.damping
+
+    def model(self) -> Asked:
+        """B; the radius takes the damping's place, which is how More (1978) drives the method."""
+        return self.models.model()
 
     def propose(self, at: Place) -> Proposal:
         """The damped step."""

@@ -7,12 +7,19 @@ size s'y / y'y of the last pair:
               c = R^-T (D a - gamma (Y'g - Y'Y a))
               H g = gamma g + S c - gamma Y a
 
+    l-dfp     C = gamma Y'Y + L D^-1 L',   L = R' - D
+              a = C^-1 (gamma Y'g + L D^-1 S'g)
+              H g = gamma g - gamma Y a - S D^-1 (L'a - S'g)
+
     l-sr1     M = R + R' - D - gamma Y'Y
               H g = gamma g + (S - gamma Y) M^-1 (S - gamma Y)'g
 
 L-BFGS is the two-loop recursion of Nocedal (1980) in the compact form of Byrd, Nocedal and
 Schnabel (1994): the same direction, but two passes over the memory for a direction and one for a
 new pair, where the recursion goes over it five times in 4 m small steps.
+
+L-DFP serves a trust region, whose model with L-BFGS is L-DFP with s and y exchanged
+(`directions.learned_model`).
 
 L-SR1's H may be indefinite, where the loss's Hessian is. Where its direction does not descend the
 gradient's is taken. M is solved with where its eigenvalues are above rounding.
@@ -32,10 +39,13 @@ from torch import Tensor
 
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.first_length import first_step
+from thalweg.minimize.directions.learned_model import LearnedModel
+from thalweg.minimize.directions.models import Products
 from thalweg.minimize.directions.pair import Pair, damped, expected, is_curved, pair
 from thalweg.minimize.directions.pair_memory import PairMemory
 from thalweg.minimize.directions.settings import check_count
 from thalweg.minimize.inner_product import dot
+from thalweg.operators import Operator
 
 # Eigenvalues of M below this share of the largest are noise.
 CERTAIN = 1e-8
@@ -82,12 +92,25 @@ class LimitedMemory(ABC):
 
     def moved(self, before: Place, after: Place) -> None:
         """Learn from the step, if its pair teaches anything."""
-        taught = self._taught(before, after)
+        self.learn(self._taught(before, after))
+
+    def learn(self, taught: Pair) -> None:
+        """Keep a pair, if it teaches anything."""
         if not self._accepts(taught):
             self.rejected += 1
             return
         self._pairs.append(taught)
         self._gamma = abs(taught.sy) / dot(taught.y, taught.y)
+
+    def inverse(self) -> Operator | None:
+        """H, where something was learned."""
+        if not len(self._pairs):
+            return None
+        return Products(f"H of {self.name}", lambda v: -self._descended(v), self._pairs.youngest)
+
+    @abstractmethod
+    def model(self) -> LearnedModel:
+        """B, for a trust region; nothing is learned yet."""
 
     def _taught(self, before: Place, after: Place) -> Pair:
         """The pair of a step."""
@@ -122,6 +145,10 @@ class LBFGS(LimitedMemory):
         super().__init__(memory)
         self._damping = damping
 
+    def model(self) -> LearnedModel:
+        """B, which is the H of limited-memory DFP."""
+        return LearnedModel(LDFP(self._pairs.capacity), damping=self._damping)
+
     def _descended(self, g: Tensor) -> Tensor:
         sg, yg = self._pairs.products(g)
         triangle, gamma = self._pairs.triangle(), self._gamma
@@ -142,6 +169,36 @@ class LBFGS(LimitedMemory):
 
 
 @final
+class LDFP(LimitedMemory):
+    """Limited-memory DFP.
+
+    Args:
+        memory: m, the pairs kept.
+
+    Raises:
+        ValueError: `memory` is not positive.
+    """
+
+    name = "l-dfp"
+
+    def model(self) -> LearnedModel:
+        """B, which is the H of L-BFGS."""
+        return LearnedModel(LBFGS(self._pairs.capacity))
+
+    def _descended(self, g: Tensor) -> Tensor:
+        sg, yg = self._pairs.products(g)
+        triangle, gamma = self._pairs.triangle(), self._gamma
+        inner, older = triangle.diagonal(), triangle.triu(1)  # D and L'
+        known = sg / inner
+        middle = gamma * self._pairs.changes() + older.T @ (older / inner[:, None])
+        a = solved(middle, gamma * yg + older.T @ known)
+        return self._pairs.added_to(-gamma * g, (older @ a) / inner - known, gamma * a)
+
+    def _accepts(self, taught: Pair) -> bool:
+        return is_curved(taught)
+
+
+@final
 class LSR1(LimitedMemory):
     """Limited-memory SR1.
 
@@ -153,6 +210,10 @@ class LSR1(LimitedMemory):
     """
 
     name = "l-sr1"
+
+    def model(self) -> LearnedModel:
+        """B, which is L-SR1's own H."""
+        return LearnedModel(LSR1(self._pairs.capacity))
 
     def _descended(self, g: Tensor) -> Tensor:
         sg, yg = self._pairs.products(g)

@@ -20,6 +20,7 @@ from typing import Any, final
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.damped_model import DampedModel, DenseModel, ProductModel
 from thalweg.minimize.directions.damping import first_damping, thresholds
+from thalweg.minimize.directions.models import Asked, fisher_model
 from thalweg.minimize.directions.quadratic_model import Promise, proposed, restored, saved
 from thalweg.minimize.directions.settings import (
     check_count,
@@ -70,6 +71,10 @@ class NaturalGradient:
         self.tol, self.max_products = tol, max_products
         self.damping: float | None = None
         self._promise: Promise | None = None
+
+    def model(self) -> Asked:
+        """B = F; the radius takes the damping's place."""
+        return fisher_model()
 
     def propose(self, at: Place) -> Proposal:
         """The natural gradient's step."""

@@ -23,6 +23,7 @@ from torch import Tensor
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.escape import escape_by
 from thalweg.minimize.directions.memoryless import Memoryless
+from thalweg.minimize.directions.models import Asked, hessian_model
 from thalweg.minimize.directions.quadratic_model import proposed
 from thalweg.minimize.directions.settings import (
     check_choice,
@@ -106,6 +107,10 @@ class Newton(Memoryless):
         check_share(type(self).__name__, "floor", floor)
         check_count(type(self).__name__, "largest", largest)
         self.step, self.modify, self.floor, self.largest = step, modify, floor, largest
+
+    def model(self) -> Asked:
+        """B = H as it is; the radius holds a step back where H is not positive definite."""
+        return hessian_model()
 
     def propose(self, at: Place) -> Proposal:
         """The Newton step; where the gradient is zero, the way out if there is one."""

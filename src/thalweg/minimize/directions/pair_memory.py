@@ -53,6 +53,11 @@ class PairMemory:
         self._sy[:count, at] = sy
         self._yy[:count, at] = self._yy[at, :count] = yy
 
+    @property
+    def youngest(self) -> Tensor:
+        """The step of the last pair, shape (n,)."""
+        return self._filled()[2 * self._ages[-1]]
+
     def triangle(self) -> Tensor:
         """R: s_i'y_j for i no younger than j, oldest first; float64, shape (k, k)."""
         return self._aged(self._sy).triu()

@@ -29,8 +29,10 @@ from torch import Tensor
 
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.first_length import first_step
+from thalweg.minimize.directions.learned_model import LearnedModel
 from thalweg.minimize.directions.pair import Pair, damped, expected, is_curved, pair
 from thalweg.minimize.inner_product import dot, length
+from thalweg.operators import Matrix, Operator
 
 # The least cosine of r and y: below it SR1's update is noise (Nocedal & Wright, eq. 6.26).
 CERTAIN = 1e-8
@@ -80,12 +82,24 @@ class QuasiNewton(ABC):
             taught = damped(
                 taught, expected(taught.s, before.gradient, self._inverse @ before.gradient)
             )
+        self.learn(taught)
+
+    def learn(self, taught: Pair) -> None:
+        """Update H, if the pair teaches anything."""
         size = abs(taught.sy) / dot(taught.y, taught.y) if taught.sy else self._size
         updated = self._updated(self._sized(taught.s, size), taught)
         if updated is None:
             self.rejected += 1
         else:
             self._inverse, self._size = updated, size
+
+    def inverse(self) -> Operator | None:
+        """H, where something was learned."""
+        return None if self._inverse is None else Matrix(self._inverse, name=f"H of {self.name}")
+
+    @abstractmethod
+    def model(self) -> LearnedModel:
+        """B, for a trust region; nothing is learned yet."""
 
     def _sized(self, s: Tensor, size: float) -> Tensor:
         """H, or before anything was learned the identity in the size that the pair says."""
@@ -111,6 +125,10 @@ class BFGS(QuasiNewton):
 
     name = "bfgs"
 
+    def model(self) -> LearnedModel:
+        """B, which is DFP's H."""
+        return LearnedModel(DFP(), damping=self._damping)
+
     def _updated(self, inverse: Tensor, taught: Pair) -> Tensor | None:
         if not is_curved(taught):
             return None
@@ -125,6 +143,10 @@ class DFP(QuasiNewton):
     """The update of Davidon, Fletcher and Powell."""
 
     name = "dfp"
+
+    def model(self) -> LearnedModel:
+        """B, which is the H of BFGS."""
+        return LearnedModel(BFGS(), damping=self._damping)
 
     def _updated(self, inverse: Tensor, taught: Pair) -> Tensor | None:
         if not is_curved(taught):
@@ -142,6 +164,10 @@ class SR1(QuasiNewton):
 
     def __init__(self) -> None:
         super().__init__(damping=False)
+
+    def model(self) -> LearnedModel:
+        """B, which is SR1's own H."""
+        return LearnedModel(SR1())
 
     def _updated(self, inverse: Tensor, taught: Pair) -> Tensor | None:
         r = taught.s - inverse @ taught.y

@@ -30,6 +30,7 @@ from thalweg.linalg.products import length
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.escape import escape, escape_by
 from thalweg.minimize.directions.memoryless import Memoryless
+from thalweg.minimize.directions.models import Asked
 from thalweg.minimize.directions.quadratic_model import proposed
 from thalweg.minimize.directions.settings import (
     check_count,
@@ -38,7 +39,7 @@ from thalweg.minimize.directions.settings import (
     root_of_rounding,
 )
 from thalweg.minimize.directions.spectrum import Spectrum, dense, sizes, solved
-from thalweg.operators import Operator
+from thalweg.operators import Matrix, Operator
 
 
 def dense_saddle_free_step(
@@ -92,6 +93,14 @@ def ritz_sizes(ritz: Ritz) -> Tensor:
     return torch.hypot(ritz.values, ritz.residuals)
 
 
+def absolute(hessian: Operator, largest: int) -> Matrix:
+    """|H|, written down for at most `largest` parameters."""
+    spectrum = Spectrum.of(dense("SaddleFreeNewton", hessian, largest, "NewtonCG, which takes H"))
+    entries = spectrum.vectors * spectrum.values.abs() @ spectrum.vectors.T
+    symmetric = (entries + entries.T) / 2
+    return Matrix(symmetric.to(hessian.dtype), facts=frozenset({"psd"}), name="|Hessian|")
+
+
 @final
 class SaddleFreeNewton(Memoryless):
     """Saddle-free Newton, dense or in a Krylov space.
@@ -125,6 +134,14 @@ class SaddleFreeNewton(Memoryless):
         check_count(type(self).__name__, "largest", largest)
         self.dimension, self.damping, self.floor = dimension, damping, floor
         self.largest = largest
+
+    def model(self) -> Asked:
+        """B = |H|, written down.
+
+        Raises:
+            ValueError: from the model, more parameters than `largest`.
+        """
+        return Asked(lambda place: absolute(place.hessian(), self.largest), "hessian")
 
     def propose(self, at: Place) -> Proposal:
         """The step; where the gradient is zero, the way out if there is one."""

@@ -10,6 +10,7 @@ from typing import Any, final
 
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.first_length import FirstLength
+from thalweg.minimize.directions.models import Asked, hessian_model
 from thalweg.minimize.inner_product import dot
 
 
@@ -22,6 +23,10 @@ class SteepestDescent:
 
     def __init__(self) -> None:
         self._length = FirstLength()
+
+    def model(self) -> Asked:
+        """B = H, which says how far the gradient lasts."""
+        return hessian_model()
 
     def propose(self, at: Place) -> Proposal:
         """-g."""

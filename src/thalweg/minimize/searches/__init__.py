@@ -1,4 +1,4 @@
-"""How far to go: searches along a line."""
+"""How far to go: searches along a line, and the trust region."""
 
 from thalweg.minimize.searches.backtracking import Backtracking
 from thalweg.minimize.searches.exact_quadratic import ExactQuadratic
@@ -6,6 +6,7 @@ from thalweg.minimize.searches.fixed import Fixed
 from thalweg.minimize.searches.hager_zhang import HagerZhang
 from thalweg.minimize.searches.stochastic_armijo import StochasticArmijo
 from thalweg.minimize.searches.strong_wolfe import StrongWolfe
+from thalweg.minimize.searches.trust_region import TrustRegion
 
 __all__ = [
     "Backtracking",
@@ -14,4 +15,5 @@ __all__ = [
     "HagerZhang",
     "StochasticArmijo",
     "StrongWolfe",
+    "TrustRegion",
 ]

@@ -9,6 +9,7 @@ from thalweg.minimize.searches.trust_region.radius import (
     next_radius,
     reduction_ratio,
 )
+from thalweg.minimize.searches.trust_region.region import TrustRegion
 from thalweg.minimize.searches.trust_region.steihaug import Steihaug
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Dogleg",
     "Exact",
     "Steihaug",
+    "TrustRegion",
     "first_radius",
     "is_accepted",
     "next_radius",

@@ -22,7 +22,7 @@ class Cauchy:
     """The model's minimum along the gradient, within the radius."""
 
     def step(self, model: Operator, gradient: Tensor, radius: float) -> TrialStep:
-        """The step; see `contract.TrustRegion`. Zero where the gradient is.
+        """The step; see `contract.Subproblem`. Zero where the gradient is.
 
         Raises:
             TypeError, ValueError: a problem that makes no sense; see `trust_region.model`.

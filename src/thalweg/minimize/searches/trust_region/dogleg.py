@@ -37,7 +37,7 @@ class Dogleg:
         self._factor = Remembered(factored, "Dogleg", max_size)
 
     def step(self, model: Operator, gradient: Tensor, radius: float) -> TrialStep:
-        """The step; see `contract.TrustRegion`. Zero where the gradient is.
+        """The step; see `contract.Subproblem`. Zero where the gradient is.
 
         Raises:
             TypeError, ValueError: a problem that makes no sense; see `trust_region.model`.

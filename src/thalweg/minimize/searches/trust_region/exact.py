@@ -52,7 +52,7 @@ class Exact:
         self._spectrum = Remembered(Spectrum.of, "Exact", max_size)
 
     def step(self, model: Operator, gradient: Tensor, radius: float) -> TrialStep:
-        """The step; see `contract.TrustRegion`. It leaves a saddle even where the gradient is zero.
+        """The step; see `contract.Subproblem`. It leaves a saddle even where the gradient is zero.
 
         Raises:
             TypeError, ValueError: a problem that makes no sense; see `trust_region.model`.

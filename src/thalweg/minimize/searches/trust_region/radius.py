@@ -54,16 +54,16 @@ def next_radius(radius: float, ratio: float, trial: TrialStep, longest: float = 
     return radius
 
 
-def first_radius(model: Operator, gradient: Tensor) -> float:
+def first_radius(model: Operator, gradient: Tensor, otherwise: float = 1.0) -> float:
     """|g| / |u'Bu|, u = g / |g|: how far the model says that the gradient lasts.
 
-    It does not depend on the loss's scale, and is in the parameters' units. 1 where that is no
-    positive number. Costs a product.
+    It does not depend on the loss's scale, and is in the parameters' units. `otherwise` where that
+    is no positive number. Costs a product.
     """
     size = length(gradient)
     if not 0 < size < math.inf:
-        return 1.0
+        return otherwise
     unit = gradient / size
     curvature = abs(dot(unit, Shifted(model, 0.0).forward(unit)))
     radius = size / curvature if curvature else math.inf
-    return radius if 0 < radius < math.inf else 1.0
+    return radius if 0 < radius < math.inf else otherwise
