@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import ClassVar, final
 
 import torch
@@ -66,6 +66,13 @@ class Block(ABC):
     @abstractmethod
     def unrotated(self, x: Tensor) -> Tensor:
         """Q x for rotated vectors."""
+
+    @abstractmethod
+    def plus(self, diagonal: Tensor) -> Block:
+        """B + diag(diagonal), a joined vector without k.
+
+        A block on a weight with two factors takes a multiple of the identity, the mean entry.
+        """
 
     @abstractmethod
     def spread(self, values: Tensor) -> Tensor:
@@ -132,6 +139,10 @@ class DiagonalBlock(Block):
         """The entries."""
         return self.entries
 
+    def plus(self, diagonal: Tensor) -> DiagonalBlock:
+        """Entry by entry."""
+        return replace(self, entries=self.entries + diagonal)
+
     def rotated(self, x: Tensor) -> Tensor:
         """x."""
         return x
@@ -177,6 +188,10 @@ class FullBlock(Block):
     def eigenvalues(self) -> Tensor:
         """The matrix's, (n,), from the smallest."""
         return self._eigen[0]
+
+    def plus(self, diagonal: Tensor) -> FullBlock:
+        """On the matrix's diagonal."""
+        return replace(self, matrix=self.matrix + diagonal.diag())
 
     def rotated(self, x: Tensor) -> Tensor:
         """Q' x."""
@@ -270,7 +285,19 @@ class WeightBlock(Block):
 @final
 @dataclass(frozen=True)
 class KroneckerBlock(WeightBlock):
-    r"""left (x) right on a weight W seen as (groups, p, q):  W -> left W right."""
+    r"""left (x) right + c I on a weight W seen as (groups, p, q):  W -> left W right + c W.
+
+    Attributes:
+        shift: c, 0-d, on the CPU.
+    """
+
+    summed: ClassVar[tuple[str, ...]] = ("left", "right", "shift")
+
+    shift: Tensor = field(default_factory=partial(torch.zeros, (), dtype=torch.float64))
+
+    def plus(self, diagonal: Tensor) -> KroneckerBlock:
+        """The multiple of the identity that the diagonal is."""
+        return replace(self, shift=self.shift + diagonal.mean().double().cpu())
 
     @cached_property
     def _left(self) -> tuple[Tensor, Tensor | None]:
@@ -287,20 +314,22 @@ class KroneckerBlock(WeightBlock):
 
     @property
     def eigenvalues(self) -> Tensor:
-        """All products of the factors', (groups, p, q)."""
-        return self._left[0].unsqueeze(-1) * self._right[0].unsqueeze(-2)
+        """All products of the factors', and c, (groups, p, q)."""
+        return self._left[0].unsqueeze(-1) * self._right[0].unsqueeze(-2) + self.shift
 
     def product(self, x: Tensor) -> Tensor:
-        """left X right, which needs no eigenvectors."""
-        return (self.left @ x if self.left.dim() == 3 else self.left.unsqueeze(-1) * x) @ self.right
+        """left X right + c X, which needs no eigenvectors."""
+        half = self.left @ x if self.left.dim() == 3 else self.left.unsqueeze(-1) * x
+        return half @ self.right + self.shift * x if self.shift else half @ self.right
 
     def diagonal(self) -> Tensor:
-        """The products of the factors' diagonals."""
-        return self._left_diagonal.unsqueeze(-1) * self._right_diagonal.unsqueeze(-2)
+        """The products of the factors' diagonals, and c."""
+        return self._left_diagonal.unsqueeze(-1) * self._right_diagonal.unsqueeze(-2) + self.shift
 
     def trace(self) -> Tensor:
-        """The products of the factors' traces."""
-        return (self._left_diagonal.sum(-1) * self._right_diagonal.sum(-1)).sum()
+        """The products of the factors' traces, and c for every number."""
+        traces = (self._left_diagonal.sum(-1) * self._right_diagonal.sum(-1)).sum()
+        return traces + self.shift * sum(shape.numel() for shape in self.shapes)
 
     @property
     def _left_diagonal(self) -> Tensor:
@@ -313,16 +342,17 @@ class KroneckerBlock(WeightBlock):
     def damped(self, damping: float, split: bool) -> Tensor:
         r"""Eigenvalues of B + damping I, or of the damped factors' product.
 
-        Split: (left + sqrt(damping)/pi I) (x) (right + pi sqrt(damping) I), where pi^2 is the mean
-        eigenvalue of right over that of left (arXiv 1503.05671, section 6.3).
+        Split: (left + sqrt(d)/pi I) (x) (right + pi sqrt(d) I) for d = damping + c, where pi^2 is
+        the mean eigenvalue of right over that of left (arXiv 1503.05671, section 6.3).
         """
         if not split:
             return super().damped(damping, split)
         means = self._right_diagonal.mean(-1), self._left_diagonal.mean(-1)
         even = (means[0] <= 0) | (means[1] <= 0)
         pi = torch.where(even, 1.0, means[0] / means[1]).sqrt().reshape(-1, 1)
-        left = self._left[0] + damping**0.5 / pi
-        right = self._right[0] + damping**0.5 * pi
+        root = (damping + float(self.shift)) ** 0.5
+        left = self._left[0] + root / pi
+        right = self._right[0] + root * pi
         damped: Tensor = left.unsqueeze(-1) * right.unsqueeze(-2)
         return damped
 

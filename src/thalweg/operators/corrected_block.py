@@ -52,6 +52,10 @@ class CorrectedBlock(WeightBlock):
         """s."""
         return self.values
 
+    def plus(self, diagonal: Tensor) -> CorrectedBlock:
+        """The multiple of the identity that the diagonal is, in any basis."""
+        return replace(self, values=self.values + diagonal.mean())
+
     def refreshed(self) -> CorrectedBlock:
         """The block in the eigenbasis that its factors have now.
 

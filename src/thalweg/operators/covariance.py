@@ -15,7 +15,6 @@ Cost of a product: 4/3 of a gradient (`operators.sample_gradients`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, Unpack, final
 
 from torch import Tensor, nn
@@ -23,7 +22,6 @@ from torch import Tensor, nn
 from thalweg.operators.batches import samples_of
 from thalweg.operators.operator import ParameterOperator
 from thalweg.operators.problem import Loss, Options, Problem, Term
-from thalweg.operators.pulled_back import LossOfOutput
 from thalweg.operators.reduction import Reduction
 from thalweg.operators.sample_gradients import Frame
 from thalweg.operators.sample_moment import SampleMoment, Whole, moment_of_all
@@ -38,40 +36,19 @@ class GradientCovariance(SampleMoment):
 
     Args:
         output, loss, params, reduction, samples, check: as `SampleMoment`.
-        share: of this batch's loss in a mean over more data.
 
     Raises:
         ValueError: as `SampleMoment`.
     """
 
-    def __init__(
-        self,
-        output: Callable[[dict[str, Tensor]], Any],
-        loss: LossOfOutput,
-        params: Mapping[str, Tensor],
-        *,
-        reduction: Reduction = "mean",
-        samples: int | None = None,
-        share: float = 1.0,
-        check: bool = True,
-    ) -> None:
-        super().__init__(
-            "GradientCovariance",
-            output,
-            loss,
-            params,
-            reduction=reduction,
-            samples=samples,
-            check=check,
-        )
-        self._share = share
+    name = "GradientCovariance"
 
     @property
     def frame(self) -> Frame:  # type: ignore[override]
         """About the mean of all the data; of this batch, until the others were seen."""
         alone = Whole(self.rows.samples, mean_of(self.gradient, self.reduction, self.rows.samples))
         whole = self.whole if self.whole.complete else alone
-        scale = 1.0 if self.reduction == "sum" else whole.samples * self._share
+        scale = 1.0 if self.reduction == "sum" else whole.samples * self.share
         weight = 1 / (whole.samples if self.reduction == "sum" else scale)
         return Frame(scale, weight, whole.about)
 
@@ -100,7 +77,6 @@ class GradientCovariance(SampleMoment):
                 term.params,
                 reduction=problem.reduction,
                 samples=int(samples_of(term.batch)),
-                share=term.samples / problem.batches.total,
                 check=problem.check,
             )
 

@@ -42,6 +42,8 @@ class EmpiricalFisher(SampleMoment):
         ValueError: as `SampleMoment`.
     """
 
+    name = "EmpiricalFisher"
+
     def __init__(
         self,
         output: Callable[[dict[str, Tensor]], Any],
@@ -53,15 +55,7 @@ class EmpiricalFisher(SampleMoment):
         total: float | None = None,
         check: bool = True,
     ) -> None:
-        super().__init__(
-            "EmpiricalFisher",
-            output,
-            loss,
-            params,
-            reduction=reduction,
-            samples=samples,
-            check=check,
-        )
+        super().__init__(output, loss, params, reduction=reduction, samples=samples, check=check)
         self._scale = 1.0 if reduction == "sum" else total or float(self.rows.samples)
 
     @property

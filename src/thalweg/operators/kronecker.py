@@ -42,10 +42,12 @@ from thalweg.operators.factor_state import (
     saved_layout,
 )
 from thalweg.operators.factored import FactoredOperator
+from thalweg.operators.hessian import Hessian
 from thalweg.operators.kronecker_factors import Collected, collected
 from thalweg.operators.output_root import KINDS, Kind
-from thalweg.operators.problem import Problem, Selection, Term
-from thalweg.operators.reduction import Reduction, reduction_of
+from thalweg.operators.penalized_blocks import penalized
+from thalweg.operators.problem import Penalty, Problem, Selection, Term
+from thalweg.operators.reduction import Reduction
 from thalweg.operators.snapshot import Snapshot
 
 
@@ -104,6 +106,7 @@ class Kronecker(FactoredOperator):
         data: Any,
         *,
         params: Selection = None,
+        penalty: Penalty | None = None,
         reduction: Reduction | None = None,
         samples: Callable[[Batch], float] | None = None,
         check: bool = True,
@@ -124,31 +127,41 @@ class Kronecker(FactoredOperator):
             data: one batch (inputs, targets), or a list or `DataLoader` of batches, whose factors
                 are added up, weighted by samples; see `Batches`.
             params: which parameters vary; see `Problem`.
+            penalty: from the model's parameters by name to a scalar, added once to the loss. Its
+                Hessian is added to the blocks: it must be diagonal without a negative entry, and a
+                multiple of the identity on each block with Kronecker factors.
             reduction: what the loss does over a batch; None reads it from the loss object.
             samples: from a batch to the number of its samples; see `Batches`.
             check: evaluate the first batch's loss twice, to see that it repeats itself.
-
             group: the processes whose data counts, each with its share in `data`; by default those
                 that train the model together (DDP, FSDP2). All must make the operator; products
                 and inverses then need no other rank.
 
-        There is no `penalty`: the curvature of one is not Kronecker-factored. That of an L2 penalty
-        is a multiple of the identity, and belongs in the damping of `inverse`.
-
-        The other arguments, and what is raised, are the class's. Batch normalization in train mode
+        The other arguments, and what is raised, are the class's; besides, ValueError on a penalty
+        that has no place in the blocks. Batch normalization in train mode
         couples the samples of a batch; the derivatives then hold what reaches a layer's position
         from all of them.
         """
         settings = checked(Settings(kind, draws, seed, sharing, full, precision), cls.name)
         group = group_of(model) if group is None else group
         problem = Problem(
-            model, loss, data, params=params, reduction=reduction, samples=samples, group=group
+            model,
+            loss,
+            data,
+            params=params,
+            penalty=penalty,
+            reduction=reduction,
+            samples=samples,
+            group=group,
         )
-        pieces = Pieces(problem, reduction or reduction_of(loss))
+        pieces = Pieces(problem, problem.reduction)
         if check:
             with together(group):
                 check_first(cls.name, problem, plain(model))
-        return cls.of_pieces(pieces, problem.params, settings, group)
+        operator = cls.of_pieces(pieces, problem.params, settings, group)
+        if problem.penalized:
+            operator._add(Hessian(problem.penalty, problem.params))
+        return operator
 
     @classmethod
     def of_pieces(
@@ -183,6 +196,10 @@ class Kronecker(FactoredOperator):
     def _take(self, found: Collected, blocks: Sequence[Block]) -> None:
         self._begin(found.params, blocks, found.loss, found.gradient)
         self.uncovered = tuple(name for name in self.layout.names if name in found.loose)
+
+    def _add(self, penalty: Hessian) -> None:
+        self._blocks = penalized(self.name, self._open(), penalty)
+        self.loss, self.gradient = self.loss + penalty.loss, self.gradient + penalty.gradient
 
     def _finished(
         self, found: Collected, pieces: Iterable[Piece], group: Group | None

@@ -43,7 +43,6 @@ class SampleMoment(SecondMoment):
     """w sum_n (c r_n - m)(c r_n - m)' over the samples of one batch at `params`.
 
     Args:
-        name: of the operator, for messages.
         output: from named parameters to the model's output, of any structure, with samples on the
             first axis of each of its tensors. Called once.
         loss: from that output to a scalar tensor: the mean, or sum, of the samples' losses.
@@ -55,30 +54,31 @@ class SampleMoment(SecondMoment):
     Raises:
         ValueError: the loss couples samples, or the output's first axis does not hold them; else
             as `GaussNewton`.
+
+    A subclass has a `name` and a `frame`.
     """
 
     def __init__(
         self,
-        name: str,
         output: Callable[[dict[str, Tensor]], Any],
         loss: LossOfOutput,
         params: Mapping[str, Tensor],
         *,
-        reduction: Reduction,
-        samples: int | None,
-        check: bool,
+        reduction: Reduction = "mean",
+        samples: int | None = None,
+        check: bool = True,
     ) -> None:
-        super().__init__(name, output, loss, params, PSD)
+        super().__init__(self.name, output, loss, params, PSD)
         kept = self.linearization
-        self.rows = SampleRows(name, kept.outputs, [self.loss_of_output.partly], samples)
+        self.rows = SampleRows(self.name, kept.outputs, [self.loss_of_output.partly], samples)
         self.loss_of_output.close()
         if check:
             check_separate(kept, loss, self.rows)
-        self.reduction, self.whole = reduction, Whole()
+        self.reduction, self.whole, self.share = reduction, Whole(), 1.0
 
-    def within(self, whole: Whole) -> Self:
-        """This batch's part of the moment of more data."""
-        self.whole = whole
+    def within(self, whole: Whole, share: float) -> Self:
+        """This batch's part of the moment of more data, where its loss has this share in a mean."""
+        self.whole, self.share = whole, share
         if not whole.complete:
             whole.samples += self.rows.samples
         return self
@@ -98,9 +98,11 @@ def moment_of_all(
             (None without one) and N to m.
     """
     whole = Whole()
-    operator = problem.operator(
-        lambda term: of_term(term).within(whole), of_penalty=WithoutCurvature
-    )
+
+    def part(term: Term) -> SampleMoment:
+        return of_term(term).within(whole, term.samples / problem.batches.total)
+
+    operator = problem.operator(part, of_penalty=WithoutCurvature)
     whole.samples = round(total(whole.samples, problem.group))
     whole.about = about(operator, penalty_gradient(problem), whole.samples)
     whole.complete = True
