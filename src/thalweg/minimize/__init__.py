@@ -8,6 +8,7 @@ result.x, result.status, result.why
 from thalweg.minimize.counts import Counts
 from thalweg.minimize.minimize import minimize
 from thalweg.minimize.objective import Objective
+from thalweg.minimize.run import Run
 from thalweg.minimize.status import Record, Result
 
-__all__ = ["Counts", "Objective", "Record", "Result", "minimize"]
+__all__ = ["Counts", "Objective", "Record", "Result", "Run", "minimize"]

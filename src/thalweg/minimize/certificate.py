@@ -26,6 +26,9 @@ from thalweg.minimize.loop import Loop
 from thalweg.minimize.place import Standing
 from thalweg.minimize.probe import LENGTHS, lower_along
 
+# Up to so many parameters the Hessian's sign is asked without being told to.
+CERTIFY_UP_TO = 1000
+
 MAX_PRODUCTS = 200
 
 # Vectors of a near-null space that are looked along, and how near and far.

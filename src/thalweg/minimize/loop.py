@@ -76,7 +76,7 @@ class Loop:
         max_evaluations: int,
     ) -> None:
         self.objective, self.direction, self.search = objective, direction, search
-        self._line, self._trust = driven(objective, direction, search)
+        self._trust = trust_steps(objective, direction, search)
         self.max_evaluations = max_evaluations
         self.counts = objective.counts
         self._start = x0
@@ -221,7 +221,9 @@ class Loop:
     def _found(self, ray: Ray, proposal: Proposal) -> Found:
         if proposal.escapes:
             return lower_along(ray, proposal)
-        return self._line.along(ray, (self.place.value, proposal.slope), proposal.length)
+        # A trust region goes along no line but that of the gradient, which it falls back on.
+        search = StrongWolfe() if isinstance(self.search, TrustRegion) else self.search
+        return search.along(ray, (self.place.value, proposal.slope), proposal.length)
 
     def _is_fruitless(self, place: Standing) -> bool:
         """Whether the last steps have only moved about within the loss's rounding."""
@@ -250,23 +252,22 @@ def clones(entries: Mapping[str, Any]) -> dict[str, Any]:
     return {name: x.clone() if isinstance(x, Tensor) else x for name, x in entries.items()}
 
 
-def driven(
+def trust_steps(
     objective: Objective, direction: Direction, search: LineSearch | TrustRegion
-) -> tuple[LineSearch, TrustSteps | None]:
-    """What searches along lines, and what steps within the trust region if it is one.
-
-    A trust region goes along no line but that of the negative gradient, to fall back on.
+) -> TrustSteps | None:
+    """What steps within the trust region, if the search is one.
 
     Raises:
         TypeError: the direction has no model for a trust region.
     """
     if not isinstance(search, TrustRegion):
-        return search, None
+        return None
     if not isinstance(direction, Modelled):
         raise TypeError(
-            f"Loop(direction={direction.name!r}, search=TrustRegion()): it has no model."
+            f"Loop(direction={direction.name!r}, search=TrustRegion()): the direction has no "
+            "model to minimize; give a line search."
         )
-    return StrongWolfe(), TrustSteps(objective, direction.model(), search)
+    return TrustSteps(objective, direction.model(), search)
 
 
 def state_of(search: LineSearch | TrustRegion) -> dict[str, Any]:
