@@ -131,8 +131,8 @@ MUTANTS = [
         "optim/forms/whole.py",
         VECTORS,
         (
-            "(value.clone() if id(value) in known else value, target)",
-            "(value, target)",
+            "value.clone() if id(value) in known else value",
+            "value",
             "an old input is overwritten before it is a result",
         ),
         (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, _foreach_copy_
 
 from thalweg.optim.forms.batch import Batch
 from thalweg.optim.forms.lanes import Lane, row
@@ -30,15 +30,14 @@ def settle(
     values: Sequence[Any], targets: Sequence[Tensor | None], inputs: Sequence[Tensor | None]
 ) -> None:
     """Write results in their places; a result that is itself an input is saved from being lost."""
-    moves = [
-        (value, target)
-        for value, target in zip(values, targets, strict=True)
-        if target is not None and value is not target
-    ]
     known = set(map(id, inputs))
-    kept = [(value.clone() if id(value) in known else value, target) for value, target in moves]
-    for value, target in kept:
-        target.copy_(value)
+    places, news = [], []
+    for value, target in zip(values, targets, strict=True):
+        if target is not None and value is not target:
+            places.append(target)
+            news.append(value.clone() if id(value) in known else value)
+    if places:
+        _foreach_copy_(places, news)
 
 
 def _rows(columns: Sequence[list[Tensor] | None]) -> Iterator[tuple[Tensor | None, ...]]:

@@ -58,7 +58,7 @@ def _pieces(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
     """The tensors by rows, a piece at a time, so that no sum needs memory for a whole tensor."""
     for x in tensors:
         rows = max(1, x.shape[0] * PIECE // max(x.numel(), 1)) if x.dim() else 1
-        yield from map(_wide, x.split(rows) if x.dim() else (x,))
+        yield from map(_wide, torch.split(x, rows) if x.dim() else (x,))
 
 
 def _wide(x: Tensor) -> Tensor:
