@@ -20,6 +20,9 @@ from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from thalweg.operators.seen import KEY, Seen, place
+from thalweg.operators.simplification import simplify
+
 Tensors = dict[str, Tensor]
 # Operations that answer with a number which is not of a shape or a memory.
 READERS = frozenset(
@@ -64,6 +67,8 @@ class LinearTape:
         graph, self._names = recorder.graph, list(outputs)
         graph.output(tuple(recorder.node(one) for one in outputs.values()))
         constants = {name: one.detach() for name, one in recorder.constants.items()}
+        with torch.no_grad():
+            simplify(graph, constants)
         self.program: Any = fx.GraphModule(constants, graph)
         self._constants = list(constants.values())
         self._versions = list(map(version, self._constants))
@@ -106,6 +111,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._names: dict[int, str] = {}
         self._read: dict[int, list[Tensor]] = {}  # constants, by the memory that they lie in
         self._memories: dict[int, fx.Node] = {}
+        self._sharing: dict[int, int] = {}  # how many tensors with nodes lie in a memory
         self._kept: list[Tensor] = []  # so that no identity is used twice
 
     def input(self, tensor: Tensor) -> Tensor:
@@ -122,12 +128,23 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not any(map(self._depends, reads)):
             self._set_aside(written)
             return func(*args, **kwargs)
-        for target in written:
+        noted = self._elsewhere(func, written, reads) or func
+        for target in written if noted is func else ():
             self._renewed(target)
         given = tree_map(lambda x: self.node(x) if isinstance(x, Tensor) else x, (args, kwargs))
         results = func(*args, **kwargs)
-        self._note_results(func, results, self.graph.call_function(func, *given))
+        self._note_results(noted, results, self.graph.call_function(noted, *given))
         return results
+
+    def _elsewhere(self, func: Any, written: list[Tensor], reads: list[Tensor]) -> Any:
+        """For an operation in place on a tensor without views, that with a result of its own."""
+        own = len(written) == 1 and id(written[0]) in self._nodes
+        if not own or self._sharing[place(written[0])] > 1 or place(written[0]) in self._memories:
+            return None
+        name = func._schema.name.removeprefix("aten::")
+        if not name.endswith("_") or len({x.dtype for x in reads}) > 1:
+            return None
+        return getattr(getattr(torch.ops.aten, name[:-1], None), func._overloadname, None)
 
     def node(self, tensor: Tensor) -> fx.Node:
         """What stands for `tensor` in the graph."""
@@ -145,6 +162,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return id(tensor) in self._nodes or place(tensor) in self._memories
 
     def _noted(self, tensor: Tensor, node: fx.Node) -> Tensor:
+        node.meta[KEY] = Seen.of(tensor)
+        if self._nodes.get(id(tensor)) is None:
+            self._sharing[place(tensor)] = self._sharing.get(place(tensor), 0) + 1
         self._nodes[id(tensor)] = node
         self._kept.append(tensor)
         return tensor
@@ -154,7 +174,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             name = self._names[id(tensor)] = f"constant{len(self.constants)}"
             self.constants[name] = tensor
             self._read.setdefault(place(tensor), []).append(tensor)
-        return self.graph.get_attr(self._names[id(tensor)])
+        node = self.graph.get_attr(self._names[id(tensor)])
+        node.meta[KEY] = Seen.of(tensor)
+        return node
 
     def _renewed(self, target: Tensor) -> None:
         """Memory that is about to be written begins each play as it is now."""
@@ -163,6 +185,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         whole = target.as_strided((target.untyped_storage().nbytes() // target.itemsize,), (1,), 0)
         before = self._constant(whole.clone())
         fresh = self.graph.call_function(torch.ops.aten.clone.default, (before,))
+        fresh.meta[KEY] = Seen.of(target)
         self._memories[place(target)] = fresh
         self._kept.append(target)
 
@@ -220,8 +243,3 @@ def targets(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list
 def version(tensor: Tensor) -> int:
     """How often a tensor was written to in place, where PyTorch counts it."""
     return 0 if tensor.is_inference() else tensor._version
-
-
-def place(tensor: Tensor) -> int:
-    """What tensors that share their memory have in common."""
-    return int(tensor.untyped_storage()._cdata)

@@ -3,10 +3,11 @@ r"""Ways of taking products with a Hessian. All give the same numbers, up to rou
     reverse    the gradient's graph is kept; a product is a backward pass through it: 2 gradients
     forward    a derivative along v of loss and gradient together, from anew: 3 gradients, and
                nothing is kept in between
-    linearize  the operations of `forward` that v flows through, recorded once and played again,
-               everything else kept as constants: 2 gradients, in fewer and larger operations
-    compiled   the same, compiled by `torch.compile`: the fastest by product; compiling takes from
-               several seconds to a minute
+    linearize  the operations of `reverse` that v flows through, recorded once, simplified and
+               played again, everything else kept as constants: 2 gradients, in fewer and larger
+               operations
+    compiled   the same, compiled by `torch.compile`; compiling takes from several seconds to a
+               minute
     auto       the fastest by measurement, among those that the products expected can pay for and
                that keep no more than the memory allowed; `forward` where nothing may be kept
 
@@ -39,9 +40,9 @@ CUDA: Any = torch.cuda
 
 SUMMING = 1e3  # units of rounding by which sums in another order may differ
 TRIALS = 3  # products, the quickest of which counts
-# Seconds that the products expected must take before a preparation is tried. It takes a few
-# seconds, or a minute, and saves a fifth, or a third, of each product.
-RECORDING_PAYS = 20.0
+# Seconds that the products expected must take before a preparation is tried. It takes a second or
+# two, or a minute, and saves up to a quarter, or a third, of each product.
+RECORDING_PAYS = 5.0
 COMPILING_PAYS = 300.0
 
 
@@ -119,12 +120,13 @@ class Forward:
 
 @final
 class Linearized:
-    """A recording of `Forward`'s product; `compiled` by torch.compile or played as it is."""
+    """A recording of `Reverse`'s product; `compiled` by torch.compile or played as it is."""
 
     def __init__(self, loss: LossOfParameters, params: Snapshot, *, compiled: bool = False) -> None:
-        self.loss, self.gradients = evaluated(loss, params)
+        kept = Reverse(loss, params)
+        self.loss, self.gradients = kept.loss, kept.gradients
         self._own = {place.data_ptr() for place in storages(params.values())}
-        self._tape = recorded(lambda v: along(loss, params, v, self.loss), params)
+        self._tape = recorded(kept.product, params)
         if compiled:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's, of its own parts
