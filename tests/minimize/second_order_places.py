@@ -9,12 +9,12 @@ from thalweg.operators import Matrix
 class At:
     """A loss at x, with whatever other matrices the test gives."""
 
-    def __init__(self, loss, x, *, gauss_newton=None, fisher=None):
+    def __init__(self, loss, x, **others):
         variable = x.detach().clone().requires_grad_()
         value = loss(variable)
         (self.gradient,) = torch.autograd.grad(value, variable)
         self.x, self.value, self.loss = x.detach().clone(), value.item(), loss
-        self.others = {"gauss_newton": gauss_newton, "fisher": fisher}
+        self.others = others
 
     def dense(self):
         return dense_hessian(self.loss, self.x)
@@ -27,6 +27,12 @@ class At:
 
     def fisher(self):
         return self.others["fisher"](self.x)
+
+    def kronecker(self):
+        return self.others["kronecker"](self.x)
+
+    def eigenvalue_corrected(self, basis=None):
+        return self.others["eigenvalue_corrected"](self.x, basis)
 
     def moved(self, by):
         return At(self.loss, self.x + by, **self.others)

@@ -8,14 +8,21 @@ from collections.abc import Callable
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.minimize.contract import Need
 from thalweg.minimize.counts import Counts
-from thalweg.operators import Hessian, Operator
+from thalweg.minimize.model_loss import ModelLoss
+from thalweg.operators import EigenvalueCorrected, Hessian, Kronecker, Operator
+from thalweg.operators.batches import Batch
+from thalweg.operators.evaluation import Sharing
+from thalweg.operators.likelihood import OfOutput
+from thalweg.operators.problem import Selection
+from thalweg.operators.reduction import Reduction
 
 Loss = Callable[[Tensor], Any]
 OperatorAt = Callable[[Tensor], Operator]
+CorrectedAt = Callable[[Tensor, Kronecker | None], EigenvalueCorrected]
 
 
 @final
@@ -25,12 +32,16 @@ class Objective:
     Args:
         f: from a tensor of x0's shape, dtype and device to a scalar tensor that autograd can
             differentiate; with `gives_gradient`, to the pair (value, gradient).
-        x0: the start; only its shape, dtype and device are kept.
+        x0: the start; points have its shape, dtype and device.
         gives_gradient: whether `f` gives its gradient itself, of x0's shape.
         hessian, gauss_newton, fisher: from a point of x0's shape to the operator there, over flat
             vectors. The Hessian of an `f` that autograd differentiates need not be given.
+        kronecker: from such a point to `operators.Kronecker` there.
+        eigenvalue_corrected: from such a point, and factors whose basis is to be taken or None, to
+            `operators.EigenvalueCorrected` there.
 
     Attributes:
+        start: a copy of x0.
         size: n, the number of entries of x0.
         counts: what was asked so far.
 
@@ -48,11 +59,14 @@ class Objective:
         hessian: OperatorAt | None = None,
         gauss_newton: OperatorAt | None = None,
         fisher: OperatorAt | None = None,
+        kronecker: Callable[[Tensor], Kronecker] | None = None,
+        eigenvalue_corrected: CorrectedAt | None = None,
     ) -> None:
         check_start(x0)
         if not callable(f):
             raise TypeError(f"Objective(f): f is a {type(f).__name__}; give a function of x.")
         self.shape, self.size = x0.shape, x0.numel()
+        self.start = x0.detach().clone()
         self.counts = Counts()
         self._f, self._gives_gradient = f, gives_gradient
         self._operators: dict[Need, OperatorAt] = {}
@@ -62,11 +76,70 @@ class Objective:
             self._operators["gauss-newton"] = gauss_newton
         if fisher is not None:
             self._operators["fisher"] = fisher
+        self._kronecker, self._corrected = kronecker, eigenvalue_corrected
+
+    @classmethod
+    def of_model(
+        cls,
+        model: nn.Module,
+        loss: Callable[[Any, Any], Tensor],
+        data: Any,
+        *,
+        params: Selection = None,
+        reduction: Reduction | None = None,
+        samples: Callable[[Batch], float] | None = None,
+        likelihood: OfOutput | None = None,
+        sharing: Sharing = "expand",
+    ) -> "Objective":
+        """A model's loss over data as a function of its parameters, with all its matrices.
+
+            >>> objective = Objective.of_model(model, nn.CrossEntropyLoss(), (inputs, targets))
+            >>> result = minimize(objective, objective.start, direction="k-fac")
+            >>> nn.utils.vector_to_parameters(result.x, model.parameters())
+
+        Points are flat vectors of shape (n,), the parameters one after another; `start` is where
+        the model is. The model is left as it is, and must be left so: its buffers and modes are
+        those that every evaluation begins from. Random draws are the same ones each time.
+
+        Args:
+            model: in the mode (train or eval) whose loss is meant.
+            loss: from the model's output and a batch's targets to a scalar tensor.
+            data: one batch (inputs, targets), or a list or `DataLoader` of batches, weighted by
+                their samples.
+            params: which parameters vary; None for all that require gradients.
+            reduction, samples: of the loss over a batch; see `operators.problem.Problem`.
+            likelihood: for losses other than PyTorch's likelihoods, what the Fisher is of.
+            sharing: of weights between positions; see `operators.Kronecker`.
+        """
+        at = ModelLoss(
+            model,
+            loss,
+            data,
+            params=params,
+            reduction=reduction,
+            samples=samples,
+            likelihood=likelihood,
+            sharing=sharing,
+        )
+        return cls(
+            at.value_and_gradient,
+            at.start,
+            gives_gradient=True,
+            hessian=at.hessian,
+            gauss_newton=at.gauss_newton,
+            fisher=at.fisher if at.has_likelihood else None,
+            kronecker=at.kronecker,
+            eigenvalue_corrected=at.eigenvalue_corrected,
+        )
 
     @property
     def offers(self) -> frozenset[Need]:
         """The matrices that it can make."""
-        return frozenset(self._operators)
+        factors: dict[Need, object] = {
+            "kronecker": self._kronecker,
+            "eigenvalue-corrected": self._corrected,
+        }
+        return frozenset({*self._operators, *(need for need, at in factors.items() if at)})
 
     def evaluate(self, x: Tensor) -> tuple[float, Tensor]:
         """The loss and its gradient at flat `x`: a float and a tensor of shape (n,).
@@ -89,12 +162,31 @@ class Objective:
             ValueError: the objective does not know it.
         """
         if need not in self._operators:
-            raise ValueError(
-                f"the objective has no {need} matrix; give Objective({need.replace('-', '_')}=...),"
-                " a function from x to a thalweg operator, or take a direction that needs none."
-            )
+            raise unknown(need)
         self.counts.matrices += 1
         return self._operators[need](x.detach().reshape(self.shape))
+
+    def kronecker(self, x: Tensor) -> Kronecker:
+        """Kronecker factors at flat `x`.
+
+        Raises:
+            ValueError: the objective does not know them.
+        """
+        if self._kronecker is None:
+            raise unknown("kronecker")
+        self.counts.matrices += 1
+        return self._kronecker(x.detach().reshape(self.shape))
+
+    def eigenvalue_corrected(self, x: Tensor, basis: Kronecker | None) -> EigenvalueCorrected:
+        """Kronecker factors with corrected eigenvalues at flat `x`, in `basis` or in their own.
+
+        Raises:
+            ValueError: the objective does not know them.
+        """
+        if self._corrected is None:
+            raise unknown("eigenvalue-corrected")
+        self.counts.matrices += 1
+        return self._corrected(x.detach().reshape(self.shape), basis)
 
     def _differentiated(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Value and gradient by autograd."""
@@ -129,6 +221,14 @@ class Objective:
     def _hessian(self, x: Tensor) -> Operator:
         """The Hessian by autograd."""
         return Hessian(lambda params: checked_value(self._f(params["x"])), {"x": x})
+
+
+def unknown(need: Need) -> ValueError:
+    """The error for a matrix that an objective does not know."""
+    return ValueError(
+        f"the objective has no {need} matrix; give Objective({need.replace('-', '_')}=...), a "
+        "function from x to a thalweg operator, or take a direction that needs none."
+    )
 
 
 def check_start(x0: object) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from thalweg.minimize.contract import Need
 from thalweg.minimize.counts import Counts
 from thalweg.minimize.objective import Objective
-from thalweg.operators import Operator
+from thalweg.operators import EigenvalueCorrected, Kronecker, Operator
 from thalweg.operators.operator import ParameterOperator
 
 
@@ -90,6 +90,14 @@ class Standing:
     def fisher(self) -> Operator:
         """The Fisher information here; made once."""
         return self._operator("fisher")
+
+    def kronecker(self) -> Kronecker:
+        """Kronecker factors here, for whoever asks to keep."""
+        return self._objective.kronecker(self.x)
+
+    def eigenvalue_corrected(self, basis: Kronecker | None = None) -> EigenvalueCorrected:
+        """The same with corrected eigenvalues."""
+        return self._objective.eigenvalue_corrected(self.x, basis)
 
     def close(self) -> None:
         """Free the matrices; their products are refused from here on."""

@@ -96,17 +96,42 @@ def curvature_along(model: Operator, vector: Tensor) -> float:
 
 
 def combined(
-    model: Operator, gradient: Tensor, directions: Sequence[Tensor], damping: float
+    model: Operator,
+    gradient: Tensor,
+    directions: Sequence[Tensor],
+    damping: float,
+    weights: Sequence[float | None] = (),
 ) -> tuple[Tensor, float]:
     """The d in the span of `directions` that minimizes g'd + d'(B + damping I)d / 2, and d'Bd.
+
+    Args:
+        model: B.
+        gradient: g, shape (n,).
+        directions: each of shape (n,).
+        damping: at least 0.
+        weights: of the directions, None for those to be found; all are by default.
 
     Costs a product for each direction that is not zero. J. Martens & R. Grosse (arXiv 1503.05671),
     sections 6.4 and 7, take the step and its momentum from it.
     """
-    units = [each / length(each) for each in directions if bool(each.any())]
-    if not units:
+    weights = weights or [None] * len(directions)
+    pairs = [pair for pair in zip(directions, weights, strict=True) if bool(pair[0].any())]
+    free = [each for each, weight in pairs if weight is None]
+    found = sum((w * each for each, w in pairs if w is not None), torch.zeros_like(gradient))
+    if not found.any():
+        return in_span(model, gradient, free, damping)
+    pushed = model @ found
+    added, curvature = in_span(model, gradient + pushed + damping * found, free, damping)
+    return found + added, dot(found + 2 * added, pushed) + curvature
+
+
+def in_span(
+    model: Operator, gradient: Tensor, directions: Sequence[Tensor], damping: float
+) -> tuple[Tensor, float]:
+    """`combined` for directions of which none is zero and no weight is given."""
+    if not directions:
         return torch.zeros_like(gradient), 0.0
-    columns = torch.stack(units, 1)
+    columns = torch.stack([each / length(each) for each in directions], 1)
     wide = columns.double()
     inner = wide.T @ (model @ columns).double()
     damped = (inner + inner.T) / 2 + damping * wide.T @ wide
