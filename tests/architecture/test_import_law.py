@@ -6,7 +6,7 @@ import pytest
 from source import FRONT_DOOR, folder, imports, modules, tree
 
 LAW: dict[str, set[str]] = {
-    "optim": set(),
+    "optim": {"minimize"},  # its methods appear there by name, loaded when asked for
     "operators": set(),
     "landscapes": set(),
     "report": set(),

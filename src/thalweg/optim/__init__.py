@@ -15,7 +15,13 @@ iterates, gradient accumulation, Lookahead, SAM, schedules.
     ...
     with averaged(average):
         evaluate(model)
+
+Methods that ask for the loss more than once a step (`METHODS`: LBFGS, NewtonCG, KFAC, ...) are
+`thalweg.minimize`'s and can be had here by the same names; they are loaded when first named.
 """
+
+import importlib
+from typing import Any
 
 from thalweg.optim.classes import (
     ASGD,
@@ -93,12 +99,33 @@ from thalweg.optim.wrappers import (
     weight_decay,
 )
 
+# `CoordinateDescent` is the rule here; the method of that name is `thalweg.minimize`'s.
+METHODS = (
+    "BFGS",
+    "DFP",
+    "GaussNewton",
+    "HessianFree",
+    "KFAC",
+    "LBFGS",
+    "LSR1",
+    "LevenbergMarquardt",
+    "NaturalGradient",
+    "Newton",
+    "NewtonCG",
+    "NewtonMINRES",
+    "NonlinearCG",
+    "SR1",
+    "SaddleFreeNewton",
+    "SteepestDescent",
+)
+
 __all__ = [
     "ASGD",
     "FORMS",
     "GLOSSARY",
     "LAMB",
     "LARS",
+    "METHODS",
     "OPTIMIZERS",
     "RULES",
     "SAM",
@@ -170,3 +197,15 @@ __all__ = [
     "warmup_stable_decay",
     "weight_decay",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A method's class, from `thalweg.minimize`."""
+    if name in METHODS:
+        return getattr(importlib.import_module("thalweg.minimize"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The names here and the methods'."""
+    return sorted({*globals(), *METHODS})

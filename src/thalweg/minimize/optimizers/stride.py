@@ -1,0 +1,154 @@
+"""The steps of a method within one call of an optimizer's `step`, and how they ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from thalweg.minimize.certificate import CERTIFY_UP_TO, certified, reach
+from thalweg.minimize.loop import Loop, Move, downhill
+from thalweg.minimize.status import Status
+from thalweg.minimize.tolerance import Tolerance
+
+# How far along a line its loss and its slope are compared, as shares of a first step.
+PROBED = (1.0, 0.5)
+# The loss may change by this factor more or less than the slope says, and no more.
+FITTING = 4.0
+# ... where two lengths tell the same, within this share.
+STRAIGHT = 0.2
+
+
+@final
+@dataclass(frozen=True)
+class Limits:
+    """When to stop.
+
+    Attributes:
+        iterations: at most so many.
+        tolerance: of a gradient that counts as zero.
+        change: of the loss, relative to its size: a step that changes it by no more is the last.
+        certify: whether to ask the Hessian's sign where the gradient counts as zero; None for
+            where the direction has the Hessian anyway and there are at most 1000 parameters.
+    """
+
+    iterations: int
+    tolerance: Tolerance
+    change: float
+    certify: bool | None
+
+
+@final
+@dataclass(frozen=True)
+class Ending:
+    """How a stride ended: the status, and why in a sentence; see `minimize.status`."""
+
+    status: Status
+    why: str
+
+
+def stride(loop: Loop, start: Tensor, limits: Limits) -> Ending:
+    """Steps from where the loop stands until there is a reason to stop.
+
+    Args:
+        loop: at a place that is finite.
+        start: that place, shape (n,).
+        limits: when to stop.
+
+    Raises:
+        ValueError: the gradient is not that of the loss.
+    """
+    for _ in range(limits.iterations):
+        if is_flat(loop, limits) and (ending := judged(loop, start, limits)):
+            return ending
+        if loop.left <= 0:
+            return Ending("out of budget", f"its evaluations are spent; {slope(loop, limits)}")
+        before = loop.place.value
+        if not (move := stepped(loop)).alpha:
+            return halted(loop, move, limits)
+        if abs(before - loop.place.value) <= limits.change * abs(loop.place.value):
+            return Ending("stalled", f"the last step changed little; {slope(loop, limits)}")
+    if is_flat(loop, limits) and (ending := judged(loop, start, limits)):
+        return ending
+    return Ending("out of budget", f"its iterations are spent; {slope(loop, limits)}")
+
+
+def stepped(loop: Loop) -> Move:
+    """One step along the direction, or along the negative gradient where that leads nowhere."""
+    move = loop.step()
+    return move if move.alpha or loop.left <= 0 or not loop.place.size else loop.fall_back()
+
+
+def is_flat(loop: Loop, limits: Limits) -> bool:
+    """Whether the gradient counts as zero, and the direction knows no way out."""
+    if not limits.tolerance.flat(loop.place.size):
+        return False
+    escapes = "hessian" in loop.direction.needs and loop.place.size == 0
+    return not (escapes and loop.proposal.escapes)
+
+
+def judged(loop: Loop, start: Tensor, limits: Limits) -> Ending | None:
+    """The ending at a critical point; None if it was a saddle, which the loop has left."""
+    place = loop.place
+    if not certifies(loop, limits):
+        return Ending("converged", f"{slope(loop, limits)}; its curvature was not asked")
+    negligible = limits.tolerance.negligible(place.value)
+    certificate = certified(loop, reach(place.x, start), negligible)
+    if certificate.lower is None:
+        return Ending("converged", f"{slope(loop, limits)}; {certificate.says}")
+    loop.go(certificate.lower)
+    return None
+
+
+def certifies(loop: Loop, limits: Limits) -> bool:
+    """Whether the Hessian's sign is asked."""
+    if limits.certify is not None:
+        return limits.certify
+    return "hessian" in loop.direction.needs and len(loop.place.x) <= CERTIFY_UP_TO
+
+
+def halted(loop: Loop, move: Move, limits: Limits) -> Ending:
+    """The ending where no step leads on."""
+    if move.status == "not finite":
+        return Ending("not finite", "no step from here has a loss that is a finite number")
+    if loop.left <= 0:
+        return Ending("out of budget", f"its evaluations are spent; {slope(loop, limits)}")
+    if not loop.counts.effective_steps:
+        check_fit(loop)
+    return Ending(
+        "stalled", f"no step lowers the loss by more than its rounding; {slope(loop, limits)}"
+    )
+
+
+def slope(loop: Loop, limits: Limits) -> str:
+    """The gradient's size in words."""
+    size, scale = loop.place.size, limits.tolerance.gradient
+    return f"the gradient is {size / scale if scale else size:.2g} of that at the start"
+
+
+def check_fit(loop: Loop) -> None:
+    """Refuse a gradient that is not the loss's, where no step has ever lowered the loss.
+
+    Raises:
+        ValueError: along the negative gradient the loss changes at another rate than it says, and
+            at the same rate for two lengths, so that no curvature explains it.
+    """
+    proposal, place = downhill(loop.place), loop.place
+    noise = 64 * torch.finfo(place.x.dtype).eps * abs(place.value)
+    rates = []
+    for share in PROBED:
+        alpha = share * proposal.length
+        value, _ = loop.objective.evaluate(place.x + alpha * proposal.vector)
+        if not abs(value - place.value) > noise:
+            return
+        rates.append((value - place.value) / (alpha * proposal.slope))
+    straight = abs(rates[0] - rates[1]) <= STRAIGHT * abs(rates[1])
+    if straight and not 1 / FITTING < rates[1] < FITTING:
+        raise ValueError(
+            f"step(closure): the loss changes {rates[1]:.3g} times as fast as the gradient says. "
+            "The closure must return the loss whose gradient it computes: call backward on what it "
+            "returns, and leave the gradients as they are. With GradScaler, divide each p.grad by "
+            "its scale in the closure; autocast in bfloat16 needs no scaler."
+        )
