@@ -16,22 +16,18 @@ Cost: one product a step and one at the end. Memory: 6 n numbers.
 
 import math
 from functools import partial
+from typing import Unpack
 
 from torch import Tensor
 
 from thalweg.linalg.directions import along, flat
 from thalweg.linalg.energy import Energy
-from thalweg.linalg.preconditioning import (
-    Precondition,
-    Preconditioner,
-    identity,
-    inner,
-    preconditioning,
-)
+from thalweg.linalg.preconditioning import Precondition, identity, inner
 from thalweg.linalg.products import dot, length
 from thalweg.linalg.refinement import Run, refined
+from thalweg.linalg.request import Request, check_definite, requested
 from thalweg.linalg.solution import Direction, Solution
-from thalweg.linalg.stopping import Outcome, Problem, Tolerance, posed, shifted
+from thalweg.linalg.stopping import Outcome, Problem
 from thalweg.operators import Operator
 
 
@@ -39,33 +35,21 @@ def cg(
     operator: Operator,
     rhs: Tensor,
     *,
-    x0: Tensor | None = None,
-    tol: float = 1e-6,
-    backward_tol: float = 0.0,
-    max_products: int = 200,
-    damping: float = 0.0,
-    preconditioner: Preconditioner | None = None,
-    gap: float | None = None,
-    allow_indefinite: bool = False,
     radius: float | None = None,
+    allow_indefinite: bool = False,
+    **request: Unpack[Request],
 ) -> Solution:
     """Solve (A + damping I) x = rhs by conjugate gradients.
 
     Args:
         operator: A, n x n, positive semidefinite.
         rhs: b, shape (n,).
-        x0: where to start, shape (n,); None for zero.
-        tol: stop where |b - A x| <= tol |b| + backward_tol |A| |x|.
-        backward_tol: see there; useful where A is so ill-conditioned that |A| |x| is far above |b|.
-        max_products: budget, the product that checks the result included.
-        damping: added to the diagonal, at least 0.
-        preconditioner: M near the inverse, positive definite: an Operator, or r -> M r.
-        gap: no eigenvalue of A + damping I is below this; by default the damping of a positive
-            semidefinite A. The bounds on the error rest on it.
-        allow_indefinite: take an operator that is not known to be positive semidefinite, and stop
-            where that shows.
         radius: stop on the boundary of this ball, |x| = radius. There a direction of negative
             curvature is followed to the boundary.
+        allow_indefinite: take an operator that is not known to be positive semidefinite, and stop
+            where that shows.
+        request: `x0`, `tol` (1e-6), `backward_tol` (0), `max_products` (200), `damping` (0),
+            `preconditioner` and `gap`, as `linalg.request.requested` describes them.
 
     Returns:
         The solution. With the status "negative curvature" or "inconsistent", x is the iterate
@@ -76,13 +60,12 @@ def cg(
         ValueError: A is not known to be positive semidefinite, or an argument out of its domain.
         FloatingPointError: a product is not finite.
     """
-    products = shifted("cg", operator, damping)
+    problem, precondition = requested(
+        "cg", operator, rhs, least_squares=False, normal_tol=None, **request
+    )
     check_definite("cg", operator, allow_indefinite)
-    check_radius(radius, x0, preconditioner)
-    tolerance = Tolerance(tol, backward_tol, None, max_products)
-    problem = posed("cg", products, rhs, x0, tolerance, gap)
+    check_radius(radius, request.get("x0"), request.get("preconditioner"))
     ball = math.inf if radius is None else radius / problem.scale
-    precondition = preconditioning("cg", preconditioner, operator)
     return refined(problem, partial(iterate, problem, precondition, ball), precondition)
 
 
@@ -126,16 +109,6 @@ def to_boundary(x: Tensor, p: Tensor, ball: float) -> Tensor:
     root = math.sqrt(b**2 + a * c)
     tau = c / (b + root) if b > 0 else (root - b) / a
     return x + tau * p
-
-
-def check_definite(solver: str, operator: Operator, allow_indefinite: bool) -> None:
-    """Raise ValueError unless A is known to be positive semidefinite or need not be."""
-    if not (allow_indefinite or "psd" in operator.facts):
-        raise ValueError(
-            f"{solver}({operator.name}): {solver} needs a positive semidefinite operator; "
-            f"{operator.name} is not known to be: use minres or GaussNewton, or "
-            "allow_indefinite=True to stop where negative curvature shows."
-        )
 
 
 def check_radius(radius: float | None, x0: Tensor | None, preconditioner: object) -> None:

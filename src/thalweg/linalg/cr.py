@@ -17,17 +17,18 @@ Cost: one product a step, and one or two at the end. Memory: 8 n numbers.
 
 import math
 from functools import partial
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from thalweg.linalg.cg import check_definite
 from thalweg.linalg.directions import along, flat
-from thalweg.linalg.preconditioning import Precondition, Preconditioner, inner, preconditioning
+from thalweg.linalg.preconditioning import Precondition, inner
 from thalweg.linalg.products import dot, length
 from thalweg.linalg.refinement import Run, refined
+from thalweg.linalg.request import Request, check_definite, requested
 from thalweg.linalg.solution import Solution
-from thalweg.linalg.stopping import Problem, Tolerance, posed, shifted
+from thalweg.linalg.stopping import Problem
 from thalweg.operators import Operator
 
 
@@ -35,51 +36,26 @@ def cr(
     operator: Operator,
     rhs: Tensor,
     *,
-    x0: Tensor | None = None,
-    tol: float = 1e-6,
-    backward_tol: float = 0.0,
     normal_tol: float | None = None,
-    max_products: int = 200,
-    damping: float = 0.0,
-    preconditioner: Preconditioner | None = None,
-    gap: float | None = None,
     allow_indefinite: bool = False,
+    **request: Unpack[Request],
 ) -> Solution:
     """Solve (A + damping I) x = rhs by conjugate residuals.
 
     Args:
-        operator: A, n x n, positive semidefinite.
-        rhs: b, shape (n,).
-        x0: where to start, shape (n,); None for zero.
-        tol: stop where |b - A x| <= tol |b| + backward_tol |A| |x|.
-        backward_tol: see there.
-        normal_tol: stop where |A r| <= normal_tol |A| |r|, r the residual: "least squares". By
-            default 8 sqrt(eps), eps that of the operator's precision.
-        max_products: budget, the products that check the result included.
-        damping: added to the diagonal, at least 0.
-        preconditioner: M near the inverse, positive definite: an Operator, or r -> M r.
-        gap: no eigenvalue of A + damping I is below this; by default the damping of a positive
-            semidefinite A. The bound on the error rests on it.
-        allow_indefinite: take an operator that is not known to be positive semidefinite, and stop
-            where that shows.
+        operator, rhs, allow_indefinite, request: as `cg`.
+        normal_tol: as `minres`.
 
     Returns:
-        The solution. A singular A with b in its range gives the solution of minimum length, if x0
-        is None and there is no preconditioner. With b outside, x is one of the least squares
-        solutions; lsmr finds the one of minimum length. With a preconditioner, b outside the range
-        is "inconsistent", and x minimizes the residual in the norm sqrt(r'M r).
+        The solution, for a singular A too, as `minres` describes it.
 
     Raises:
-        TypeError: not an Operator, or a vector of another dtype or device.
-        ValueError: A is not known to be positive semidefinite, or an argument out of its domain.
-        FloatingPointError: a product is not finite.
+        TypeError, ValueError, FloatingPointError: as `cg`.
     """
-    products = shifted("cr", operator, damping)
+    problem, precondition = requested(
+        "cr", operator, rhs, least_squares=True, normal_tol=normal_tol, **request
+    )
     check_definite("cr", operator, allow_indefinite)
-    normal = 8 * math.sqrt(products.eps) if normal_tol is None else normal_tol
-    tolerance = Tolerance(tol, backward_tol, normal, max_products)
-    problem = posed("cr", products, rhs, x0, tolerance, gap)
-    precondition = preconditioning("cr", preconditioner, operator)
     return refined(problem, partial(iterate, problem, precondition), precondition)
 
 

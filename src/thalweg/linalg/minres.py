@@ -28,17 +28,18 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import final
+from typing import Unpack, final
 
 import torch
 from torch import Tensor
 
 from thalweg.linalg.directions import along
-from thalweg.linalg.preconditioning import Precondition, Preconditioner, inner, preconditioning
+from thalweg.linalg.preconditioning import Precondition, inner
 from thalweg.linalg.products import Products, dot, length
 from thalweg.linalg.refinement import Run, refined
+from thalweg.linalg.request import Request, requested
 from thalweg.linalg.solution import Direction, Solution
-from thalweg.linalg.stopping import ROUNDING_UNITS, Problem, Tolerance, posed, shifted
+from thalweg.linalg.stopping import ROUNDING_UNITS, Problem
 from thalweg.operators import Operator
 
 # A residual this much shorter is progress, |A r| so many times larger is none.
@@ -50,33 +51,20 @@ def minres(
     operator: Operator,
     rhs: Tensor,
     *,
-    x0: Tensor | None = None,
-    tol: float = 1e-6,
-    backward_tol: float = 0.0,
     normal_tol: float | None = None,
-    max_products: int = 200,
-    damping: float = 0.0,
-    preconditioner: Preconditioner | None = None,
-    gap: float | None = None,
     stop_at_negative_curvature: bool = False,
+    **request: Unpack[Request],
 ) -> Solution:
     """Solve (A + damping I) x = rhs for any symmetric A.
 
     Args:
         operator: A, n x n.
         rhs: b, shape (n,).
-        x0: where to start, shape (n,); None for zero.
-        tol: stop where |b - A x| <= tol |b| + backward_tol |A| |x|.
-        backward_tol: see there.
         normal_tol: stop where |A r| <= normal_tol |A| |r|, r the residual: "least squares". By
             default 8 sqrt(eps), eps that of the operator's precision.
-        max_products: budget, the products that check the result included.
-        damping: added to the diagonal, at least 0.
-        preconditioner: M near |A|^-1, positive definite: an Operator, or r -> M r.
-        gap: no |eigenvalue| of A + damping I is below this; by default the damping of a positive
-            semidefinite A. The bound on the error rests on it.
         stop_at_negative_curvature: stop as soon as the curvature along the residual is negative
             beyond rounding; it is then the `direction`, checked with a product.
+        request: as `cg`; a preconditioner is near the inverse of |A|.
 
     Returns:
         The solution. A singular A with b in its range gives the solution of minimum length, if x0
@@ -85,20 +73,13 @@ def minres(
         is "inconsistent", and x minimizes the residual in the norm sqrt(r'M r).
 
     Raises:
-        TypeError: not an Operator, or a vector of another dtype or device.
-        ValueError: an argument out of its domain.
-        FloatingPointError: a product is not finite.
+        TypeError, ValueError, FloatingPointError: as `cg`, for any symmetric A.
     """
-    products = shifted("minres", operator, damping)
-    normal = 8 * math.sqrt(products.eps) if normal_tol is None else normal_tol
-    tolerance = Tolerance(tol, backward_tol, normal, max_products)
-    problem = posed("minres", products, rhs, x0, tolerance, gap)
-    precondition = preconditioning("minres", preconditioner, operator)
-    return refined(
-        problem,
-        partial(iterate, problem, precondition, stop_at_negative_curvature),
-        precondition,
+    problem, precondition = requested(
+        "minres", operator, rhs, least_squares=True, normal_tol=normal_tol, **request
     )
+    run = partial(iterate, problem, precondition, stop_at_negative_curvature)
+    return refined(problem, run, precondition)
 
 
 @final
