@@ -6,7 +6,7 @@ from mutants.mutant import of
 MUTANTS = [
     *of(
         "optim/rules/muon.py",
-        (*reference("muon"), *optim("matrix_classes::test_the_bits_are_pytorchs")),
+        (*reference("muon"), *optim("matrix_classes::test_the_steps_are_pytorchs")),
         (
             "lerp(g, m, momentum) if nesterov",
             "lerp(m, g, momentum) if nesterov",
@@ -37,14 +37,14 @@ MUTANTS = [
     ),
     *of(
         "optim/rules/adafactor.py",
-        (*reference("adafactor"), *optim("matrix_classes::test_the_bits_are_pytorchs")),
+        (*reference("adafactor"), *optim("matrix_classes::test_the_steps_are_pytorchs")),
         (
             "min(lr, 1 / t**0.5) if relative_step",
             "1 / t**0.5 if relative_step",
             "lr bounds nothing",
         ),
         ("max(eps[1], _rms(p)) * rate", "_rms(p) * rate", "zero weights never leave zero"),
-        ("_mean_square(g, -2, added)", "_mean_square(g, -1, added)", "columns as rows"),
+        ("_mean(square, -2)", "_mean(square, -1)", "columns as rows"),
         ("r.mean(dim=-2, keepdim=True)", "r.mean()", "one mean for all matrices of a stack"),
         ("clip = max(1.0, _rms(u, d))", "clip = _rms(u, d)", "short steps are lengthened"),
         ("floor * floor", "floor", "the floor of a square is not squared"),

@@ -9,6 +9,7 @@ import weakref
 
 import pytest
 import torch
+from beside_pytorch import EXACT, nearness
 from optim_cases import gradients
 from torch import nn
 from torch.optim import lr_scheduler
@@ -48,7 +49,6 @@ PYTORCHS = {n: getattr(torch.optim, made.__name__, None) for n, made in GENERAL.
 PYTORCHS["sparseadam"] = None  # PyTorch's takes sparse gradients only: see test_sparse.py
 # Each class with PyTorch's own, or where PyTorch has none, with its own plainest form.
 MAKES = {n: (m, PYTORCHS[n] or functools.partial(m, form="each")) for n, m in GENERAL.items()}
-EXACT = {"rtol": 0, "atol": 0}
 
 
 def permitted(name, form):
@@ -115,7 +115,7 @@ def test_schedulers_act_as_on_pytorchs(name, schedule, lr):
         train(lambda ps, make=make: make(ps, lr=copy.deepcopy(lr), **more), schedule=schedule)
         for make in MAKES[name]
     ]
-    assert_close(*ends, **EXACT)
+    assert_close(*ends, **nearness(name))
 
 
 @every_optimizer
@@ -132,7 +132,7 @@ def test_a_grad_scaler_scales_and_skips(name):
     ends = [
         train(make, scaler=torch.amp.GradScaler("cpu", init_scale=2.0**10)) for make in MAKES[name]
     ]
-    assert_close(*ends, **EXACT)
+    assert_close(*ends, **nearness(name))
     p = nn.Parameter(torch.ones(2))
     optimizer, scaler = OPTIMIZERS[name]([p]), torch.amp.GradScaler("cpu")
     scaler.scale((p * torch.inf).sum()).backward()
@@ -153,7 +153,7 @@ def test_groups_have_settings_of_their_own(name):
 
         return build
 
-    assert_close(*(train(grouped(make)) for make in MAKES[name]), **EXACT)
+    assert_close(*(train(grouped(make)) for make in MAKES[name]), **nearness(name))
 
 
 @every_optimizer
@@ -402,7 +402,7 @@ def test_gradients_may_change_their_layout_between_steps(name, turned):
             p.grad = g if step % 2 == turned else g.T.contiguous().T
             optimizer.step()
         ends.append(p.detach())
-    assert_close(*ends, **EXACT)
+    assert_close(*ends, **nearness(name))
 
 
 def test_state_of_another_type_is_not_taken_for_a_vector():

@@ -15,6 +15,7 @@ import functools
 import io
 
 import torch
+from beside_pytorch import EXACT, nearness
 from torch.nn import Parameter
 from torch_suite_cases import (
     OURS,
@@ -37,8 +38,6 @@ from torch_suite_cases import (
     settings_of,
     their_loop,
 )
-
-EXACT = {"rtol": 0, "atol": 0}
 
 
 class TestOptimRenewed(TestCase):
@@ -126,7 +125,8 @@ class TestOptimRenewed(TestCase):
             except ValueError as refused:
                 self.assertIn("not declared pointwise", str(refused))
                 continue
-            self.assertEqual(run(optim_info, optimizer, ours), expected, **EXACT, msg=form)
+            nearly = nearness(optim_info.name, dtype)
+            self.assertEqual(run(optim_info, optimizer, ours), expected, **nearly, msg=form)
 
     @on_all
     @for_each_setting
@@ -154,7 +154,8 @@ class TestOptimRenewed(TestCase):
         never = params_of(device, dtype)
         expected = run(optim_info, theirs(never), never, steps=6)
         for makes in ((ours, theirs, ours), (theirs, ours, theirs)):
-            self.assertEqual(relay(optim_info, params_of(device, dtype), *makes), expected, **EXACT)
+            end = relay(optim_info, params_of(device, dtype), *makes)
+            self.assertEqual(end, expected, **nearness(optim_info.name, dtype))
 
     @on_all
     @for_each_setting

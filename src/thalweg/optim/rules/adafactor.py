@@ -21,12 +21,13 @@ needs no bias correction.
 
 When: memory is short. The state is next to nothing beside Adam's two copies of the model.
 
-Convention: PyTorch's, operation by operation: eps1 holds the divisors above it (None: the type's
-machine epsilon), lr bounds the relative step, and weight_decay shrinks by lr * weight_decay, after
-rms(p) is taken. `convention="paper"` is Shazeer & Stern's algorithms 4 and 5, which add eps1 to g^2
-and hold nothing else (give eps=(1e-30, 1e-3), lr=1e-2). With `scale_parameter=False` a step is not
-in proportion to rms(p), with `relative_step=False` lr is not bounded by 1 / sqrt(t); both names,
-and `beta1`, a running average of u (section 7 of the paper: half of the saving is then given
+Convention: PyTorch's, to rounding (its sums of squares are squares of norms, which take a hundred
+times as long down the columns of a large matrix): eps1 holds the divisors above it (None: the
+type's machine epsilon), lr bounds the relative step, and weight_decay shrinks by lr * weight_decay,
+after rms(p) is taken. `convention="paper"` is Shazeer & Stern's algorithms 4 and 5, which add eps1
+to g^2 and hold nothing else (give eps=(1e-30, 1e-3), lr=1e-2). With `scale_parameter=False` a step
+is not in proportion to rms(p), with `relative_step=False` lr is not bounded by 1 / sqrt(t); both
+names, and `beta1`, a running average of u (section 7 of the paper: half of the saving is then given
 back), are fairseq's and Hugging Face's.
 
 Sharding: rows and columns of the whole tensor are summed; the engine gathers sharded parameters
@@ -107,9 +108,8 @@ def _rms(x: Tensor, unit: float = 1.0) -> float:
     return float(vector_norm(x).item()) / float(max(x.numel(), 1) ** 0.5 * unit)
 
 
-def _mean_square(g: Tensor, dim: int, added: float) -> Tensor:
-    mean: Tensor = vector_norm(g, dim=dim, keepdim=True).square() / max(g.shape[dim], 1)
-    return mean + added if added else mean
+def _mean(x: Tensor, dim: int) -> Tensor:
+    return x.sum(dim, keepdim=True) / max(x.shape[dim], 1)
 
 
 @rule("odd", "loss-scale-invariant", check=_second_is_a_number, terms=TERMS)
@@ -126,12 +126,13 @@ def adafactor(  # type: ignore[no-untyped-def]
     rate = max(eps[1], _rms(p)) * rate if scale_parameter else rate
     p = p * (1 - lr * weight_decay) if weight_decay else p
     share = t**beta2_decay
+    square = g * g + added if added else g * g
     if r is None:
-        v = square = lerp(v, g * g + added if added else g * g, share)
+        v = square = lerp(v, square, share)
     else:
-        r = lerp(r, _mean_square(g, -1, added), share)
-        c = lerp(c, _mean_square(g, -2, added), share)
-        square = r @ c / r.mean(dim=-2, keepdim=True).clamp(min=floor)
+        r = lerp(r, _mean(square, -1), share)
+        c = lerp(c, _mean(square, -2), share)
+        square = r * c / r.mean(dim=-2, keepdim=True).clamp(min=floor)
     u = rsqrt(square.clamp(min=floor * floor)) * g
     clip = max(1.0, _rms(u, d))
     if not beta1:
