@@ -11,7 +11,11 @@ nothing cancels near it:
 
 is solved by Newton's method, which on this concave function comes from below and never passes the
 root. The hard case is c_1 = 0, where |d(0)| may be below Delta: then d(0) + tau q_1 is the answer,
-on the boundary. What of c is below its rounding counts as zero.
+on the boundary. What of c is below its rounding counts as zero. The model's decrease,
+
+    -m(d) = (c'(B + lambda I)^-1 c + lambda |d|^2) / 2,
+
+is added up from terms that are all at least 0, so that it has its digits in a narrow valley too.
 
 J. More & D. Sorensen, *SIAM J. Sci. Stat. Comput.* 4 (1983), whose Cholesky factors are replaced by
 a spectral decomposition: it shows the hard case, and serves all radii at one place. Cost: n
@@ -24,9 +28,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.linalg.products import length
+from thalweg.linalg.products import dot, length
 from thalweg.minimize.contract import TrialStep
-from thalweg.minimize.searches.trust_region.model import decrease, posed, to_boundary
+from thalweg.minimize.searches.trust_region.model import posed, to_boundary
 from thalweg.minimize.searches.trust_region.remembered import Remembered
 from thalweg.operators import Operator
 
@@ -61,11 +65,11 @@ class Exact:
         posed("Exact", model, gradient, radius)
         spectrum, taken = self._spectrum(model)
         g = gradient.double()
-        d, boundary = spectrum.minimum(g, radius)
+        d, decrease, boundary = spectrum.minimum(g, radius)
         negative = spectrum.vectors[:, 0] if spectrum.negative else None
         return TrialStep(
             vector=d.to(gradient.dtype),
-            decrease=decrease(g, d, spectrum.times(d)),
+            decrease=decrease,
             on_boundary=boundary,
             products=taken,
             negative=None if negative is None else negative.to(gradient.dtype),
@@ -105,12 +109,8 @@ class Spectrum:
         """Whether the smallest eigenvalue is below zero."""
         return float(self.values[0]) < -self.rounding
 
-    def times(self, d: Tensor) -> Tensor:
-        """B d."""
-        return self.vectors @ (self.values * (self.vectors.T @ d))
-
-    def minimum(self, g: Tensor, radius: float) -> tuple[Tensor, bool]:
-        """The model's minimum within the radius, and whether it lies on the boundary.
+    def minimum(self, g: Tensor, radius: float) -> tuple[Tensor, float, bool]:
+        """The model's minimum within the radius, -m there, and whether it lies on the boundary.
 
         Gradient and matrix are divided by their sizes, so that nothing under- or overflows.
         """
@@ -118,8 +118,9 @@ class Spectrum:
         bend = max(self.size, NEGLIGIBLE * steepness / radius)
         c = cleaned(self.vectors.T @ (g / steepness))
         unit = steepness / bend
-        d, boundary = bounded(self.values / bend, c, radius / unit)
-        return self.vectors @ (unit * d), boundary
+        d, multiplier, boundary = bounded(self.values / bend, c, radius / unit)
+        decrease = (-dot(c, d) + multiplier * dot(d, d)) / 2
+        return self.vectors @ (unit * d), steepness * unit * decrease, boundary
 
 
 def cleaned(c: Tensor) -> Tensor:
@@ -127,8 +128,8 @@ def cleaned(c: Tensor) -> Tensor:
     return torch.where(c.abs() <= len(c) * EPS, torch.zeros_like(c), c)
 
 
-def bounded(b: Tensor, c: Tensor, radius: float) -> tuple[Tensor, bool]:
-    """The minimum of c'd + d'diag(b)d/2 over |d| <= radius, and whether it lies on the boundary.
+def bounded(b: Tensor, c: Tensor, radius: float) -> tuple[Tensor, float, bool]:
+    """The d that minimizes c'd + d'diag(b)d/2 over |d| <= radius, lambda, whether |d| = radius.
 
     Args:
         b: ascending, at most 1 in absolute value, shape (n,).
@@ -140,10 +141,11 @@ def bounded(b: Tensor, c: Tensor, radius: float) -> tuple[Tensor, bool]:
     definite = least > len(b) * EPS
     d = stationary(gaps, c, least if definite else 0.0)
     if length(d) > radius:
-        return on_sphere(gaps, c, radius, least if definite else 0.0), True
+        d, mu = on_sphere(gaps, c, radius, least if definite else 0.0)
+        return d, max(mu - least, 0.0), True
     if least < -len(b) * EPS:
-        return along_least(d, radius), True
-    return d, False
+        return along_least(d, radius), -least, True
+    return d, 0.0, False
 
 
 def stationary(gaps: Tensor, c: Tensor, mu: float) -> Tensor:
@@ -151,8 +153,8 @@ def stationary(gaps: Tensor, c: Tensor, mu: float) -> Tensor:
     return torch.where(c == 0, c, -c / (gaps + mu))
 
 
-def on_sphere(gaps: Tensor, c: Tensor, radius: float, mu: float) -> Tensor:
-    """d(mu) of length `radius`, for a mu larger than the one given.
+def on_sphere(gaps: Tensor, c: Tensor, radius: float, mu: float) -> tuple[Tensor, float]:
+    """d(mu) of length `radius` with its mu, which is larger than the one given.
 
     |d| is at least |c_i| / (gap_i + mu) for each i, which bounds the root from below.
     """
@@ -165,7 +167,7 @@ def on_sphere(gaps: Tensor, c: Tensor, radius: float, mu: float) -> Tensor:
         if not further > mu:
             break
         mu = further
-    return d
+    return d, mu
 
 
 def along_least(d: Tensor, radius: float) -> Tensor:
