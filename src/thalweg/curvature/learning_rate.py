@@ -32,8 +32,10 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import Optimizer
 
 from thalweg.curvature.methods import Method, Name
+from thalweg.curvature.own_method import own_method
 from thalweg.curvature.place import curvature_at
 from thalweg.curvature.stepping import Stepped, stepped
 from thalweg.linalg import Extremes, lanczos
@@ -80,6 +82,8 @@ class LearningRate:
         roughness: |(g(w + h v) - g(w)) / h - lambda v| / lambda over the displacements h of those
             steps, v the stiffest direction; nan if unchecked.
         extremes: the ends of the spectrum that all this rests on.
+        in_use: of the optimizer's first group, to whose rate the others' are in proportion; None
+            without an optimizer.
     """
 
     method: Method
@@ -90,6 +94,7 @@ class LearningRate:
     above: Stepped | None
     roughness: float
     extremes: Extremes
+    in_use: float | None = None
 
     @property
     def confirmed(self) -> bool | None:
@@ -112,11 +117,12 @@ class LearningRate:
         return "confirmed by stepping" if self.confirmed else "NOT confirmed by stepping"
 
     def __str__(self) -> str:
-        """On three lines."""
+        """On three lines, or four."""
+        used = "" if self.in_use is None else f"\nin use {self.in_use:.4g}"
         return (
             f"{self.method.name}: optimal learning rate {self.optimal}\n"
             f"maximal learning rate {self.maximal}, {self.check}\n"
-            f"along the gradient {self.along_gradient:.4g}"
+            f"along the gradient {self.along_gradient:.4g}{used}"
         )
 
 
@@ -125,7 +131,8 @@ def learning_rate(
     loss: Callable[[Any, Any], Tensor] | None = None,
     data: Any = None,
     *,
-    method: Name = "gradient-descent",
+    optimizer: Optimizer | None = None,
+    method: Name | None = None,
     momentum: float | None = None,
     diagonal: Tensor | None = None,
     tol: float = 1e-3,
@@ -140,7 +147,10 @@ def learning_rate(
         model: a model, with `loss` and `data` as `Hessian.of_model` takes them; or a Hessian.
         loss: from output and targets to a scalar.
         data: one batch (inputs, targets), or a list or loader of batches.
-        method: "gradient-descent", "momentum", "nesterov" or "adam".
+        optimizer: the model's own, an adaptive one after at least one step: its method, momentum,
+            diagonal and weight decay are read from it, and what it does not move stays. PyTorch's
+            SGD, Adam, AdamW, RAdam, Adamax, RMSprop and Adagrad, and thalweg.optim's.
+        method: "gradient-descent" (by default), "momentum", "nesterov" or "adam".
         momentum: of the method, Adam's beta1; 0.9 if None, but 0 for gradient descent.
         diagonal: P, positive, shape (n,), which the method divides by (for Adam
             `curvature.adam_preconditioner`'s without its factor 1 - b1^t); ones if None.
@@ -152,10 +162,18 @@ def learning_rate(
         options: for `Hessian.of_model`.
 
     Raises:
-        TypeError: `model` is neither; or a loss or data is missing.
-        ValueError: an argument out of its domain.
+        TypeError: `model` is neither; or a loss or data is missing; or an optimizer comes with a
+            Hessian.
+        ValueError: an argument out of its domain; an optimizer whose method is none of these, or
+            that comes with a method of its own.
         FloatingPointError: a product is not finite.
     """
+    used = None
+    if optimizer is not None:
+        check_alone(method, momentum, diagonal)
+        own, options = own_method("learning_rate", optimizer, model, options)
+        method, momentum, diagonal, used = own.method, own.momentum, own.diagonal, own.rate
+    method = method or "gradient-descent"
     chosen = Method(method, DEFAULT_MOMENTUM.get(method, 0.9) if momentum is None else momentum)
     steps = check_steps((36 if chosen.momentum else 12) if steps is None else steps)
     with curvature_at("learning_rate", model, loss, data, options) as hessian:
@@ -175,7 +193,18 @@ def learning_rate(
         if steps and math.isfinite(maximal.high):
             below, above, roughness = checked(chosen, hessian, ends, maximal, steps, diagonal)
     optimal = rate(chosen.fastest, ends)
-    return LearningRate(chosen, optimal, maximal, along, below, above, roughness, ends)
+    return LearningRate(chosen, optimal, maximal, along, below, above, roughness, ends, used)
+
+
+def check_alone(method: object, momentum: object, diagonal: object) -> None:
+    """Raise ValueError on settings that an optimizer already has."""
+    given = {"method": method, "momentum": momentum, "diagonal": diagonal}
+    extra = [name for name, value in given.items() if value is not None]
+    if extra:
+        raise ValueError(
+            f"learning_rate(optimizer=..., {extra[0]}=...): the optimizer has its own; leave out "
+            "one of the two."
+        )
 
 
 def rate(reach: float, ends: Extremes) -> Rate:

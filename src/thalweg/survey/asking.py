@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from thalweg.curvature import critical_point, learning_rate, sharpness, spectrum
+from thalweg.curvature.optimizers import InUse, NotRead, in_use, moved
+from thalweg.curvature.own_method import decay_penalty
 from thalweg.curvature.spectrum import FEWEST
 from thalweg.operators import Hessian, ParameterOperator
 from thalweg.operators.memory import free_bytes
 from thalweg.recorder import Step
 from thalweg.survey import plain
 from thalweg.survey.counted import Counted
-from thalweg.survey.optimizers import InUse, NotRead, in_use, moved
 
 # Shares of the products that each answer may take.
 CRITICAL, RATE, LARGEST, TRACE, SPECTRUM = 0.25, 0.15, 0.05, 0.15, 0.4
@@ -196,7 +197,7 @@ def asked_rate(
     if not decay:
         return guarded(lambda: rate_of(own, hessian, allowed, seed)), 0
     params = {str(i): step.before[i] for i in varied}
-    with Hessian(lambda given: loss_at(step, given) + penalty(given, decay), params) as inner:
+    with Hessian(lambda given: loss_at(step, given) + decay_penalty(given, decay), params) as inner:
         decayed = Counted(inner)
         return guarded(lambda: rate_of(own, decayed, allowed, seed)), decayed.products
 
@@ -210,11 +211,6 @@ def read(step: Step, varied: Sequence[int]) -> InUse:
     if step.optimizer is None:
         raise NotRead("the script makes its updates by hand")
     return in_use(step.optimizer, {str(i): step.leaves[i] for i in varied})
-
-
-def penalty(given: Mapping[str, Tensor], decay: Mapping[str, float]) -> Tensor:
-    """What a weight decay adds to the loss, decay |w|^2 / 2."""
-    return torch.stack([d / 2 * given[name].square().sum() for name, d in decay.items()]).sum()
 
 
 def rate_of(own: InUse, hessian: ParameterOperator, products: int, seed: int) -> Data:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from thalweg.curvature import CriticalPoint, LearningRate, Rate, Sharpness, Spectrum
+from thalweg.curvature.optimizers import InUse
 from thalweg.linalg import Count, Extremes
 from thalweg.linalg.gain import GainConditioning
-from thalweg.survey.optimizers import InUse
 from thalweg.survey.wording import rate_says
 
 Data = dict[str, Any]

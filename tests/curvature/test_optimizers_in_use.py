@@ -6,7 +6,7 @@ from torch.optim import SGD, Adagrad, Adam, Adamax, AdamW, RAdam, RMSprop
 
 import thalweg.optim
 from thalweg.curvature import Hessian, learning_rate
-from thalweg.survey.optimizers import NotRead, in_use, moved
+from thalweg.curvature.optimizers import NotRead, in_use, moved
 
 CURVATURES = {"a": torch.tensor([9.0, 1.0]).double(), "b": torch.tensor([4.0, 0.5]).double()}
 
