@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
+import torch
 from torch import Tensor
 
 from thalweg.minimize.contract import (
@@ -27,6 +28,7 @@ from thalweg.minimize.objective import Objective
 from thalweg.minimize.place import Standing
 from thalweg.minimize.probe import lower_along
 from thalweg.minimize.searches import StrongWolfe, TrustRegion
+from thalweg.minimize.searches.trials import ROUNDING_UNITS
 from thalweg.minimize.status import Kind
 from thalweg.minimize.tolerance import expected_decrease
 from thalweg.minimize.trust_steps import TrustSteps
@@ -212,7 +214,7 @@ class Loop:
 
     def _settled(self, place: Standing | None, move: Move) -> Move:
         """Stand at the end of a move, unless that leads nowhere."""
-        if place is None or not move.alpha or self._is_fruitless(place):
+        if place is None or not move.alpha or self._is_fruitless(place, move.kind):
             self.counts.search_failures += 1
             return Move(0.0, move.kind, move.status)
         self._leave_for(place)
@@ -225,8 +227,13 @@ class Loop:
         search = StrongWolfe() if isinstance(self.search, TrustRegion) else self.search
         return search.along(ray, (self.place.value, proposal.slope), proposal.length)
 
-    def _is_fruitless(self, place: Standing) -> bool:
-        """Whether the last steps have only moved about within the loss's rounding."""
+    def _is_fruitless(self, place: Standing, kind: Kind) -> bool:
+        """Whether a step, or the last ones together, only moved about within the loss's rounding.
+
+        Falling back forgets what was learned, so it has to gain more than that at once.
+        """
+        if kind == "fallback" and not is_worth(place, self.place):
+            return True
         self._fruitless = 0 if place.value < self.place.value else self._fruitless + 1
         return self._fruitless > PATIENCE
 
@@ -296,6 +303,12 @@ def downhill(place: Standing) -> Proposal:
     """Along the negative gradient, with the first step of a run."""
     vector = -place.gradient
     return Proposal(vector, -dot(vector, vector), first_step(place.x, vector))
+
+
+def is_worth(place: Standing, than: Standing) -> bool:
+    """Whether `place` is lower by more than the loss's rounding, or has half of the gradient."""
+    noise = ROUNDING_UNITS * torch.finfo(than.x.dtype).eps * abs(than.value)
+    return than.value - place.value > noise or place.size <= than.size / 2
 
 
 def taken(ray: Ray, found: Found) -> tuple[float, Standing]:
