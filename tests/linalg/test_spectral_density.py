@@ -175,6 +175,33 @@ def test_counts_are_covered(name, ends):
     assert all(0 <= one.lower <= one.upper <= len(values) for one in found)
 
 
+SEEDS = 60
+
+
+@cache
+def counts_in_a_gap():
+    """Of the 20 ones among 300 eigenvalues; the quadrature is exact, only the vectors err."""
+    return [
+        spectral_density(Diagonal(SPECTRA["two values"]), products=20, probes=2, seed=seed).count(
+            0.5, 2.0
+        )
+        for seed in range(SEEDS)
+    ]
+
+
+def test_counts_are_covered_by_the_sampling_error_alone():
+    covered = sum(one.lower <= 20 <= one.upper for one in counts_in_a_gap())
+    assert covered >= stats.binom.ppf(1e-4, SEEDS, 0.95)
+
+
+def test_a_counts_standard_error_is_that_measured():
+    """The root mean square over so many seeds is itself good to a tenth."""
+    found = counts_in_a_gap()
+    measured = math.sqrt(sum((one.value - 20) ** 2 for one in found) / SEEDS)
+    claimed = math.sqrt(sum(one.standard_error**2 for one in found) / SEEDS)
+    assert 0.7 < claimed / measured < 1.4
+
+
 def test_a_count_is_at_least_that_of_the_outliers_found():
     found = spectral_density(Diagonal(SPECTRA["outliers"])).count(3.0, math.inf)
     assert found.value == pytest.approx(4, abs=1e-9)

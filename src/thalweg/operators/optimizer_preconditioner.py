@@ -6,12 +6,17 @@ r"""The diagonal that an optimizer divides by, read from its state.
     Adam, AdamW      P = (1 - b1^t) ( sqrt( v / (1 - b2^t) ) + eps ),  v the largest for amsgrad
     RAdam            P = (1 - b1^t) ( sqrt( v ) + eps ) / ( sqrt( 1 - b2^t ) r_t );  early 1 - b1^t
     Adamax           P = (1 - b1^t) u
+    NAdam            P = sqrt( v / (1 - b2^t) ) + eps
     RMSprop          P = sqrt( v ) + eps;  sqrt( v - m^2 ) + eps where centered
     Adagrad          P = (1 + (t - 1) decay) ( sqrt( sum ) + eps )
+    Adadelta         P = sqrt( (v + eps) / (u + eps) ),  u the mean square of its own steps
+
+NAdam's m is its mixture of gradient and momentum, each with the correction of its own. Adadelta's u
+has the step already in it: its P is what the next step divides by, for a gradient that leaves v.
 
 With it `Preconditioned` has the curvature that decides whether the optimizer's steps are stable
-(Cohen et al., arXiv 2207.14484, section 2). Rules whose step is not lr P^{-1} m with one P (NAdam,
-Adadelta, and those that precondition by matrices) are refused.
+(Cohen et al., arXiv 2207.14484, section 2). Rules whose step is not lr P^{-1} m with a diagonal P
+(those that precondition by matrices) are refused.
 
 Optimizers are known by the name of their class or a class that it derives from, and read by
 PyTorch's names for state and settings.
@@ -92,6 +97,18 @@ def adamax(p: Tensor, state: State, group: Group) -> Tensor:
     return correction * state["exp_inf"]  # type: ignore[no-any-return]
 
 
+def nadam(p: Tensor, state: State, group: Group) -> Tensor:
+    """NAdam's, whose mixture has the correction of the momentum."""
+    correction: float = 1 - group["betas"][1] ** int(state["step"])
+    return (state["exp_avg_sq"] / correction).sqrt() + group["eps"]  # type: ignore[no-any-return]
+
+
+def adadelta(p: Tensor, state: State, group: Group) -> Tensor:
+    """Adadelta's, without units but those of the parameter."""
+    eps = group["eps"]
+    return ((state["square_avg"] + eps) / (state["acc_delta"] + eps)).sqrt()  # type: ignore[no-any-return]
+
+
 def rmsprop(p: Tensor, state: State, group: Group) -> Tensor:
     """RMSprop's, with the variance instead of the second moment where it is centered."""
     second = state["square_avg"]
@@ -111,8 +128,10 @@ READERS: Mapping[str, Callable[[Tensor, State, Group], Tensor]] = {
     "Adam": adam,
     "AdamW": adam,
     "Adamax": adamax,
+    "NAdam": nadam,
     "RMSprop": rmsprop,
     "Adagrad": adagrad,
+    "Adadelta": adadelta,
 }
 
 
