@@ -130,24 +130,30 @@ class Run:
         return None
 
     def _go_on_from(self, lower: Standing) -> None:
-        """Leave a saddle. The gradient's scale is that of the way down from it, if larger."""
+        """Leave a saddle."""
         self._loop.go(lower)
-        scale = max(self._tolerance.gradient, lower.size)
-        self._tolerance = replace(self._tolerance, gradient=scale)
+        self._rescale()
         self._note(0.0, "escape")
+
+    def _rescale(self) -> None:
+        """After a saddle the gradient's scale is that of the way down from it, if larger."""
+        scale = max(self._tolerance.gradient, self._loop.place.size)
+        self._tolerance = replace(self._tolerance, gradient=scale)
 
     def _stepped(self) -> Result | None:
         """One step; the result if none leads on."""
-        loop = self._loop
+        loop, flat = self._loop, self._tolerance.flat(self._loop.place.size)
         move = loop.step()
-        if not move.alpha and loop.left > 0 and self._tolerance.flat(loop.place.size):
+        if not move.alpha and loop.left > 0 and flat:
             return self._judged()
         if not move.alpha and loop.left > 0:
             move = loop.fall_back()
-        if move.alpha:
-            self._note(move.alpha, move.kind)
-            return None
-        return self._halted(move) if loop.left > 0 else None
+        if not move.alpha:
+            return self._halted(move) if loop.left > 0 else None
+        if flat:  # the method has left a saddle by itself
+            self._rescale()
+        self._note(move.alpha, move.kind)
+        return None
 
     def _halted(self, move: Move) -> Result:
         if move.status == "not finite":
