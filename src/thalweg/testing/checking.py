@@ -133,7 +133,8 @@ def written(subject: Subject) -> str:
 def driven(subject: Subject) -> tuple[str, ...]:
     """How the optimizer is driven, where it is not the usual way."""
     ways = {
-        "by a closure": subject.needs_closure,
+        "by a closure": subject.needs_closure and not subject.needs_graph,
+        "by a closure whose loss has its graph": subject.needs_graph,
         "by sparse gradients": subject.sparse,
         "its parameters depend on each other": subject.coupled,
     }

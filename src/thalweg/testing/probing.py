@@ -16,7 +16,12 @@ from thalweg.testing.subject import Gradients, Subject, values
 
 USUAL, MATRICES = ((4, 3), (5,)), ((4, 3), (3, 5))
 PATIENCE = 32  # steps
-DRIVES: tuple[dict[str, bool], ...] = ({}, {"needs_closure": True}, {"sparse": True})
+DRIVES: tuple[dict[str, bool], ...] = (
+    {},
+    {"needs_closure": True},
+    {"needs_closure": True, "needs_graph": True},
+    {"sparse": True},
+)
 
 
 def probe(

@@ -29,6 +29,7 @@ class Subject:
         starts: example parameters, at least two; laws work on copies.
         sparse: it takes sparse gradients only.
         needs_closure: `step` must be given a closure.
+        needs_graph: the closure's loss must have its graph, to be differentiated twice.
         coupled: the step of one parameter depends on the gradients of others.
         steps: how many steps a run takes; more for rules that do not move at first.
     """
@@ -38,6 +39,7 @@ class Subject:
     starts: tuple[Tensor, ...]
     sparse: bool = False
     needs_closure: bool = False
+    needs_graph: bool = False
     coupled: bool = False
     steps: int = 4
 
@@ -154,6 +156,8 @@ class Subject:
 
         Where a search along a line asks for the loss, it is g.p + |p|^2 / 2, which has an end.
         """
+        if self.needs_graph:
+            return self._differentiated(gradients)
         loss = torch.zeros((), device=self.device, dtype=torch.float64)
         for p, g in gradients.items():
             here = p.detach()
@@ -162,6 +166,18 @@ class Subject:
                 loss = loss + (g.conj() * here - bowl).real.sum().detach()
             # Given a copy: an optimizer that writes to it is to be judged by one law only.
             p.grad = None if g is None else self.as_taken(g.clone())
+        return loss
+
+    def _differentiated(self, gradients: Gradients) -> Tensor:
+        """The same with autograd: the loss with its graph, the gradients by `backward`."""
+        loss = torch.zeros((), device=self.device, dtype=torch.float64)
+        for p, g in gradients.items():
+            p.grad = None
+            if g is not None:
+                loss = loss + (g.conj() * p + p * p.conj() / 2).real.sum()
+        if loss.requires_grad:
+            # The given gradients may have graphs of their own.
+            torch.autograd.backward(loss, retain_graph=True)
         return loss
 
 

@@ -50,10 +50,10 @@ class InexactNewton(ABC):
         return self.solve(at.hessian(), at.gradient)
 
     def moved(self, before: Place, after: Place) -> None:
-        """The next eta."""
+        """The next eta; a gradient that became zero says nothing of the next one."""
         size = length(before.gradient)
         if size and not self.fixed:
-            self.eta = forcing(size, length(after.gradient))
+            self.eta = forcing(size, length(after.gradient)) or self.eta
 
     def state_dict(self) -> dict[str, Any]:
         """The next eta."""

@@ -59,7 +59,10 @@ Attributes:
 """
 
 PAIRS = """
-The closure returns (model(inputs), targets) and calls no `backward`; `loss` must be given.
+It takes the loss apart at the model's output. Either the model is given, itself in the place of its
+parameters or as `model=`, and the closure calls it once; or `loss` is given, and the closure
+returns (model(inputs), targets) and calls no `backward`. A Fisher matrix is one of a distribution,
+which `loss` tells.
 """
 
 
@@ -177,6 +180,11 @@ KFAC = of(
     "The natural gradient by Kronecker factors (K-FAC; EKFAC with `corrected=True`).",
     pairs=True,
     max_iter=1,
+    # As Martens & Grosse have it for minibatches (arXiv 1503.05671, sections 5 and 6.5).
+    kind="monte-carlo",
+    damping_every=5,
+    damping_factor=0.95**5,
+    eigenvectors_every=5,
 )
 
 CoordinateDescent = of(

@@ -7,8 +7,8 @@ A closure says it in one of three ways:
     as a pair                 it returns (output, targets), and `loss` makes a loss of them
 
 Each gives the loss and its gradient, and the Hessian: a closure's own `backward` is kept from
-freeing the graph. The Gauss-Newton and the Fisher matrix take the loss apart at the model's output,
-and so need the pair.
+freeing the graph. The Gauss-Newton and the Fisher matrix and Kronecker factors take the loss apart
+at the model's output: they need the pair, or the model (`optimizers.apart`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from thalweg.minimize.optimizers.apart import Apart
 from thalweg.minimize.optimizers.backward import KeptBackward
 from thalweg.minimize.optimizers.located import Located
 from thalweg.minimize.optimizers.parameters import FlatParameters
@@ -39,6 +40,7 @@ from thalweg.operators.reduction import reduction_of
 
 Closure = Callable[[], Any]
 LossOfTargets = Callable[[Any, Any], Tensor]
+Parts = tuple[Callable[[Any], Any], Callable[[Any], Tensor], Callable[[], int | None] | None]
 
 
 @final
@@ -56,6 +58,7 @@ class ClosureLoss:
         closure: the one at hand; None between steps.
         returned: the loss that its first call returned, as it was returned.
         graded_at: the point that every `p.grad` belongs to; None if to none.
+        graded: whether each parameter had a gradient when the loss was asked last.
     """
 
     def __init__(
@@ -70,12 +73,15 @@ class ClosureLoss:
         self.closure: Closure | None = None
         self.returned: Any = None
         self.graded_at: Tensor | None = None
+        self.graded: list[bool] = []
         self._call, self._replay = call, replay
         self._loss, self._likelihood = loss, likelihood
+        self._apart: Apart | None = None
 
     def begin(self, closure: Closure) -> None:
         """Begin a step: what this closure computes is the loss now."""
         self.closure, self.returned, self.graded_at = closure, None, None
+        self._apart = None
         self._replay.begin(self.parameters.leaves)
 
     def end(self) -> None:
@@ -97,7 +103,7 @@ class ClosureLoss:
                 leaf.grad = gradient
         if self.returned is None:
             self.returned = returned if not isinstance(returned, tuple | Tensor) else value.detach()
-        self.graded_at = x
+        self.graded_at, self.graded = x, [leaf.grad is not None for leaf in leaves]
         return value.detach(), self.parameters.gradient()
 
     def value(self, x: Tensor) -> Tensor:
@@ -113,14 +119,14 @@ class ClosureLoss:
 
     def gauss_newton(self, x: Tensor) -> Operator:
         """The Gauss-Newton matrix at flat `x`."""
-        output, loss_of = self._pair()
+        output, loss_of, _ = self._parts()
         convex = is_convex(self._loss)
         live = self.parameters.live()
         return self._located(x, lambda: GaussNewton(output, loss_of, live, convex=convex))
 
     def fisher(self, x: Tensor) -> Operator:
         """The Fisher information at flat `x`."""
-        output, loss_of = self._pair()
+        output, loss_of, _ = self._parts()
         known = known_likelihood(self._loss, self._likelihood)
         counted = None
         if known.ignored is not None:
@@ -138,19 +144,25 @@ class ClosureLoss:
             ),
         )
 
-    def kronecker(self, x: Tensor) -> Kronecker:
+    def kronecker(self, x: Tensor, settings: Settings) -> Kronecker:
         """Kronecker factors of the Gauss-Newton matrix at flat `x`."""
-        pieces = [Piece(*self._pair())]
-        self._go(x)
-        return Kronecker.of_pieces(pieces, self.parameters.live(), Settings())
+        pieces = self._pieces(x)
+        return Kronecker.of_pieces(pieces, self.parameters.live(), settings)
 
-    def eigenvalue_corrected(self, x: Tensor, basis: Kronecker | None) -> EigenvalueCorrected:
+    def eigenvalue_corrected(
+        self, x: Tensor, settings: Settings, basis: Kronecker | None
+    ) -> EigenvalueCorrected:
         """The same with corrected eigenvalues, in `basis` or in their own."""
-        pieces, live = [Piece(*self._pair())], self.parameters.live()
-        self._go(x)
+        pieces, live = self._pieces(x), self.parameters.live()
         if basis is None:
-            return EigenvalueCorrected.of_pieces(pieces, live, Settings())
-        return EigenvalueCorrected.in_basis_of(basis, pieces, live, Settings())
+            return EigenvalueCorrected.of_pieces(pieces, live, settings)
+        return EigenvalueCorrected.in_basis_of(basis, pieces, live, settings)
+
+    def _pieces(self, x: Tensor) -> list[Piece]:
+        """The closure's batch, the parameters being at `x`."""
+        self._go(x)
+        output, loss_of, samples = self._parts()
+        return [Piece(output, loss_of, samples() if samples else None)]
 
     def _located(self, x: Tensor, make: Callable[[], ParameterOperator]) -> Operator:
         self._go(x)
@@ -198,14 +210,23 @@ class ClosureLoss:
             )
         return total
 
-    def _pair(self) -> tuple[Callable[[Any], Any], Callable[[Any], Tensor]]:
-        """The output as a function, and the loss of an output, for the matrices that need both."""
+    def _parts(self) -> Parts:
+        """The output as a function, the loss of an output, and the number of samples."""
+        if self._loss is not None or self._replay.model is None:
+            return self._pair()
+        if self._apart is None:
+            self._apart = Apart(self._call, self._replay.model, self._whole)
+        return self._apart.output, self._apart.loss, self._apart.counted
+
+    def _pair(self) -> Parts:
+        """The same where the closure returns (output, targets)."""
         targets: list[Any] = []
         loss = self._loss
         if loss is None:
             raise ValueError(
                 f"{self._call}(loss=None): its matrix needs the loss apart from the model. Give "
-                "loss=..., such as torch.nn.functional.cross_entropy, and a closure that returns "
+                "model=..., which the closure calls; or loss=..., such as "
+                "torch.nn.functional.cross_entropy, and a closure that returns "
                 "(model(inputs), targets)."
             )
 
@@ -216,7 +237,7 @@ class ClosureLoss:
             targets[:] = [found[1]]
             return found[0]
 
-        return output, lambda found: loss(found, *targets)
+        return output, lambda found: loss(found, *targets), None
 
 
 def unfit(returned: object, loss: LossOfTargets | None) -> str:

@@ -51,7 +51,7 @@ class Method:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every setting with its default; those that PyTorch's LBFGS has come first, in its order."""
+        """Every setting with its default; PyTorch's first, in its order."""
         *first, search = COMMON
         renamed = {name: self.own[name] for name in self.renamed}
         ordered = {**{name: COMMON[name] for name in first}, **renamed, search: COMMON[search]}

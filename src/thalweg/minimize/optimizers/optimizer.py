@@ -46,7 +46,7 @@ class MethodOptimizer(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Params,
+        params: Params | nn.Module,
         *args: Any,
         model: nn.Module | None = None,
         loss: LossOfTargets | None = None,
@@ -56,11 +56,16 @@ class MethodOptimizer(torch.optim.Optimizer):
     ) -> None:
         settings = self.given(args, options)
         settings["max_eval"] = evaluations(settings["max_iter"], settings["max_eval"])
-        if self.method.pairs and loss is None:
+        if isinstance(params, nn.Module):
+            model, params = model or params, params.parameters()
+        direction = self.method.direction(settings)
+        likely = "fisher" in direction.needs  # of a distribution, which the loss's name tells
+        if self.method.pairs and loss is None and (model is None or likely):
             raise TypeError(
-                f"{self.call}(params): it needs the loss apart from the model. Give loss=..., from "
-                "(output, targets) to a scalar, such as torch.nn.functional.cross_entropy; the "
-                "closure then returns (model(inputs), targets)."
+                f"{self.call}(params): it needs the loss apart from the model. Give "
+                f"{'' if likely else 'the model in place of params; or '}loss=..., from (output, "
+                "targets) to a scalar, such as torch.nn.functional.cross_entropy; the closure then "
+                "returns (model(inputs), targets)."
             )
         search = settings["line_search_fn"]
         self._search: Search | None = None
@@ -72,7 +77,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         self._pending: dict[str, Any] | None = None
         self._running: Running | None = None
         check_settings(self.call, settings)
-        chosen(self._search or settings["line_search_fn"], self.method.direction(settings))
+        chosen(self._search or settings["line_search_fn"], direction)
         super().__init__(params, settings)
 
     @classmethod

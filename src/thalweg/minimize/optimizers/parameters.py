@@ -71,13 +71,12 @@ class FlatParameters:
         found = (torch.zeros_like(p) if p.grad is None else dense(p.grad) for p in self.leaves)
         return self.layout.flatten(self._named(each.detach() for each in found)).clone()
 
-    def set_gradients(self, gradient: Tensor) -> None:
-        """Give each parameter its part as a new `grad`; those whose grad is None keep none."""
-        for leaf, part in self._parts(gradient):
-            if leaf.grad is not None:
-                own = torch.empty_like(leaf, requires_grad=False)
-                real(own).copy_(part)
-                leaf.grad = own
+    def set_gradients(self, gradient: Tensor, having: Iterable[bool]) -> None:
+        """Give each parameter its part as a new `grad`, or None to those that have none."""
+        for (leaf, part), has in zip(self._parts(gradient), having, strict=True):
+            own = torch.empty_like(leaf, requires_grad=False)
+            real(own).copy_(part)
+            leaf.grad = own if has else None
 
     def live(self) -> Live:
         """The parameters themselves, by name, for operators of what a closure computes."""

@@ -25,6 +25,7 @@ Search = LineSearch | TrustRegion
 
 UNASKED = Ending("stalled", "no step was taken yet")
 STILL = Ending("stalled", "lr is 0")
+FLAT = Ending("stalled", "no parameter has a gradient: the closure's loss depends on none of them")
 ILL = Ending("not finite", "the loss or its gradient is not a finite number where the step began")
 
 
@@ -90,6 +91,8 @@ class Running:
         before = loop.place.value
         if not loop.place.finite:
             return Report(ILL, before, before)
+        if not any(self.loss.graded):
+            return Report(FLAT, before, before)
         self.scale = self.scale or loop.place.size
         if lr == 0:
             return Report(STILL, before, before)
@@ -122,7 +125,7 @@ class Running:
         parameters.settle(place.x)
         graded_at = self.loss.graded_at
         if graded_at is None or not torch.equal(graded_at, place.x):
-            parameters.set_gradients(place.gradient)
+            parameters.set_gradients(place.gradient, self.loss.graded)
 
 
 def chosen(search: str | Search | None, direction: Direction) -> Search:

@@ -50,6 +50,11 @@ def _bowl(params: list[torch.nn.Parameter]) -> Tensor:
 def _descent(subject: Subject, params: list[torch.nn.Parameter]) -> Tensor:
     """The loss, its gradients set; fails where autograd is switched off."""
     loss = _bowl(params)
+    if subject.needs_graph:
+        for p in params:
+            p.grad = None
+        torch.autograd.backward(loss)
+        return loss
     gradients = torch.autograd.grad(loss, params)
     for p, g in zip(params, gradients, strict=True):
         p.grad = subject.as_taken(g)
