@@ -68,7 +68,7 @@ class Ray:
         return self._evaluated(alpha)
 
     def _evaluated(self, alpha: float) -> Standing:
-        x = self.start.x + alpha * self.vector
+        x = torch.add(self.start.x, self.vector, alpha=alpha)
         return Standing(self._objective, x, *self._objective.evaluate(x))
 
 

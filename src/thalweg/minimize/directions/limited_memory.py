@@ -15,8 +15,8 @@ size s'y / y'y of the last pair:
               H g = gamma g + (S - gamma Y) M^-1 (S - gamma Y)'g
 
 L-BFGS is the two-loop recursion of Nocedal (1980) in the compact form of Byrd, Nocedal and
-Schnabel (1994): the same direction, but two passes over the memory for a direction and one for a
-new pair, where the recursion goes over it five times in 4 m small steps.
+Schnabel (1994): the same direction, but two passes over the memory for a direction and the pair
+after it together, where the recursion alone goes over it five times in 4 m small steps.
 
 L-DFP serves a trust region, whose model with L-BFGS is L-DFP with s and y exchanged
 (`directions.learned_model`).
@@ -27,7 +27,7 @@ gradient's is taken. M is solved with where its eigenvalues are above rounding.
 J. Nocedal, *Math. Comput.* 35 (1980); D. Liu & J. Nocedal, *Math. Program.* 45 (1989); R. Byrd, J.
 Nocedal & R. Schnabel, *Math. Program.* 63 (1994).
 
-Memory: 2 m + 2 vectors. Time: 6 m n multiplications a step.
+Memory: 2 m + 3 vectors. Time: 6 m n multiplications a step.
 """
 
 from abc import ABC, abstractmethod
@@ -41,7 +41,7 @@ from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.first_length import first_step
 from thalweg.minimize.directions.learned_model import LearnedModel
 from thalweg.minimize.directions.models import Products
-from thalweg.minimize.directions.pair import Pair, damped, expected, is_curved, pair
+from thalweg.minimize.directions.pair import Pair, Sizes, damped, expected, is_curved
 from thalweg.minimize.directions.pair_memory import PairMemory
 from thalweg.minimize.directions.settings import check_count
 from thalweg.minimize.inner_product import dot
@@ -75,7 +75,7 @@ class LimitedMemory(ABC):
         """-H g."""
 
     @abstractmethod
-    def _accepts(self, taught: Pair) -> bool:
+    def _accepts(self, pair: Sizes) -> bool:
         """Whether a pair teaches what H can hold."""
 
     def propose(self, at: Place) -> Proposal:
@@ -92,15 +92,32 @@ class LimitedMemory(ABC):
 
     def moved(self, before: Place, after: Place) -> None:
         """Learn from the step, if its pair teaches anything."""
-        self.learn(self._taught(before, after))
+        s, y = self._pairs.room(after.x)
+        torch.sub(after.x, before.x, out=s)
+        torch.sub(after.gradient, before.gradient, out=y)
+        if (mended := self._mended(s, y, before.gradient)) is not y:
+            y.copy_(mended)
+        self._learn(after.gradient)
 
     def learn(self, taught: Pair) -> None:
         """Keep a pair, if it teaches anything."""
-        if not self._accepts(taught):
+        for row, vector in zip(self._pairs.room(taught.s), (taught.s, taught.y), strict=True):
+            row.copy_(vector)
+        self._learn(taught.y)
+
+    def _mended(self, s: Tensor, y: Tensor, g: Tensor) -> Tensor:
+        """The y to learn from a step s that began where the gradient was g."""
+        return y
+
+    def _learn(self, vector: Tensor) -> None:
+        """Keep the pair that was written, if it teaches anything; `vector` is multiplied next."""
+        sizes = self._pairs.weigh(vector)
+        if not self._accepts(sizes):
             self.rejected += 1
+            self._pairs.drop()
             return
-        self._pairs.append(taught)
-        self._gamma = abs(taught.sy) / dot(taught.y, taught.y)
+        self._pairs.keep()
+        self._gamma = abs(sizes.sy) / sizes.yy
 
     def inverse(self) -> Operator | None:
         """H, where something was learned."""
@@ -111,10 +128,6 @@ class LimitedMemory(ABC):
     @abstractmethod
     def model(self) -> LearnedModel:
         """B, for a trust region; nothing is learned yet."""
-
-    def _taught(self, before: Place, after: Place) -> Pair:
-        """The pair of a step."""
-        return pair(before, after)
 
     def state_dict(self) -> dict[str, Any]:
         """The pairs and the size of the last."""
@@ -155,17 +168,15 @@ class LBFGS(LimitedMemory):
         a = torch.linalg.solve_triangular(triangle, sg[:, None], upper=True)[:, 0]
         rest = triangle.diagonal() * a - gamma * (yg - self._pairs.changes() @ a)
         c = torch.linalg.solve_triangular(triangle.T, rest[:, None], upper=False)[:, 0]
-        return self._pairs.added_to(-gamma * g, -c, gamma * a)
+        return self._pairs.added_to(-gamma, -c, gamma * a)
 
-    def _accepts(self, taught: Pair) -> bool:
-        return is_curved(taught)
+    def _accepts(self, pair: Sizes) -> bool:
+        return is_curved(pair)
 
-    def _taught(self, before: Place, after: Place) -> Pair:
-        taught = pair(before, after)
+    def _mended(self, s: Tensor, y: Tensor, g: Tensor) -> Tensor:
         if not self._damping or not len(self._pairs):
-            return taught
-        g = before.gradient
-        return damped(taught, expected(taught.s, g, self._descended(g)))
+            return y
+        return damped(Pair(s, y, dot(s, y)), expected(s, g, self._descended(g))).y
 
 
 @final
@@ -192,10 +203,10 @@ class LDFP(LimitedMemory):
         known = sg / inner
         middle = gamma * self._pairs.changes() + older.T @ (older / inner[:, None])
         a = solved(middle, gamma * yg + older.T @ known)
-        return self._pairs.added_to(-gamma * g, (older @ a) / inner - known, gamma * a)
+        return self._pairs.added_to(-gamma, (older @ a) / inner - known, gamma * a)
 
-    def _accepts(self, taught: Pair) -> bool:
-        return is_curved(taught)
+    def _accepts(self, pair: Sizes) -> bool:
+        return is_curved(pair)
 
 
 @final
@@ -221,10 +232,10 @@ class LSR1(LimitedMemory):
         triangle, gamma = self._pairs.triangle(), self._gamma / 2
         middle = triangle + triangle.T - triangle.diagonal().diag()
         w = solved(middle - gamma * self._pairs.changes(), sg - gamma * yg)
-        return self._pairs.added_to(-gamma * g, -w, gamma * w)
+        return self._pairs.added_to(-gamma, -w, gamma * w)
 
-    def _accepts(self, taught: Pair) -> bool:
-        return taught.sy != 0
+    def _accepts(self, pair: Sizes) -> bool:
+        return pair.sy != 0
 
 
 def solved(matrix: Tensor, rhs: Tensor) -> Tensor:

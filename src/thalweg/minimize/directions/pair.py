@@ -18,6 +18,7 @@ M. Powell, *Algorithms for nonlinear constraints that use Lagrangian functions* 
 S. Wright, *Numerical Optimization* (2006), procedure 18.2.
 """
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -43,11 +44,28 @@ class Pair:
     y: Tensor
     sy: float
 
+    @property
+    def sizes(self) -> "Sizes":
+        """The inner products."""
+        eps = torch.finfo(self.s.dtype).eps
+        return Sizes(dot(self.s, self.s), self.sy, dot(self.y, self.y), eps)
 
-def is_curved(taught: Pair) -> bool:
+
+@final
+@dataclass(frozen=True)
+class Sizes:
+    """Of a pair: s's, s'y, y'y, and the unit of rounding of its entries."""
+
+    ss: float
+    sy: float
+    yy: float
+    eps: float
+
+
+def is_curved(pair: Sizes) -> bool:
     """Whether a pair's curvature is positive beyond the rounding of s'y."""
-    share = CURVED * torch.finfo(taught.s.dtype).eps
-    return taught.sy > 0 and taught.sy > share * length(taught.s) * length(taught.y)
+    share = CURVED * pair.eps
+    return pair.sy > 0 and pair.sy > share * math.sqrt(pair.ss) * math.sqrt(pair.yy)
 
 
 def pair(before: Place, after: Place) -> Pair:

@@ -130,7 +130,7 @@ class BFGS(QuasiNewton):
         return LearnedModel(DFP(), damping=self._damping)
 
     def _updated(self, inverse: Tensor, taught: Pair) -> Tensor | None:
-        if not is_curved(taught):
+        if not is_curved(taught.sizes):
             return None
         s, rho = taught.s, 1 / taught.sy
         hy = inverse @ taught.y
@@ -149,7 +149,7 @@ class DFP(QuasiNewton):
         return LearnedModel(BFGS(), damping=self._damping)
 
     def _updated(self, inverse: Tensor, taught: Pair) -> Tensor | None:
-        if not is_curved(taught):
+        if not is_curved(taught.sizes):
             return None
         hy = inverse @ taught.y
         return inverse - outer(hy) / dot(taught.y, hy) + outer(taught.s) / taught.sy
