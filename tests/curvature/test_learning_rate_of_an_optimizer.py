@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.optim import SGD, Adagrad, Adam, AdamW, RAdam, RMSprop
+from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, RAdam, RMSprop
 
 from thalweg.curvature import Hessian, learning_rate, optimizer_preconditioner
 
@@ -57,6 +57,7 @@ ADAPTIVE = {
     "RAdam": (RAdam, {}),
     "RMSprop": (RMSprop, {}),
     "Adagrad": (Adagrad, {"lr_decay": 0.1}),
+    "Adadelta": (Adadelta, {"rho": 0.8}),
 }
 
 

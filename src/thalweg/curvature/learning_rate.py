@@ -149,7 +149,7 @@ def learning_rate(
         data: one batch (inputs, targets), or a list or loader of batches.
         optimizer: the model's own, an adaptive one after at least one step: its method, momentum,
             diagonal and weight decay are read from it, and what it does not move stays. PyTorch's
-            SGD, Adam, AdamW, RAdam, Adamax, RMSprop and Adagrad, and thalweg.optim's.
+            SGD, Adam, AdamW, RAdam, Adamax, RMSprop, Adagrad, Adadelta, and thalweg.optim's.
         method: "gradient-descent" (by default), "momentum", "nesterov" or "adam".
         momentum: of the method, Adam's beta1; 0.9 if None, but 0 for gradient descent.
         diagonal: P, positive, shape (n,), which the method divides by (for Adam

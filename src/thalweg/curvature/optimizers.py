@@ -23,7 +23,7 @@ from thalweg.operators import optimizer_preconditioner
 
 HOMES = ("torch.optim", "thalweg.optim")
 ADAMS = ("Adam", "AdamW", "RAdam", "Adamax")
-KNOWN = ("SGD", *ADAMS, "RMSprop", "Adagrad")
+KNOWN = ("SGD", *ADAMS, "RMSprop", "Adagrad", "Adadelta")
 # Settings that some optimizers have, at the values at which the formulas hold.
 PLAIN: Mapping[str, Any] = {
     "maximize": False,
