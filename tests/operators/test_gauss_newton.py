@@ -268,3 +268,13 @@ def test_an_operation_without_second_derivative_is_explained():
             lambda z: z.square().sum(),
             {"w": torch.ones(2, 2)},
         ).to_dense()
+
+
+def test_an_output_may_be_a_number_that_enters_the_loss_linearly():
+    w = normal(3)
+    matrix = GaussNewton(
+        lambda p: (2 * p["w"], p["w"].square().sum()),
+        lambda outputs: outputs[0].square().sum() + outputs[1],
+        {"w": w},
+    ).to_dense()
+    assert relative(matrix, 8 * torch.eye(3, dtype=w.dtype)) < 1e-14

@@ -171,7 +171,7 @@ def derivatives(
     """
     if not of:
         front = weights[0].shape[:1] if stacked and weights else ()
-        return tuple(one.new_zeros(*front, *one.shape) for one in by)
+        return tuple(one.new_zeros((*front, *one.shape)) for one in by)
     if not stacked:
         return passed(of, by, weights)
     try:
@@ -190,7 +190,7 @@ def passed(
     )
     front = weights[0].shape[:1] if options else ()
     return tuple(
-        one.new_zeros(*front, *one.shape) if row is None else row.detach()
+        one.new_zeros((*front, *one.shape)) if row is None else row.detach()
         for one, row in zip(by, rows, strict=True)
     )
 
