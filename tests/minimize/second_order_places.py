@@ -28,11 +28,11 @@ class At:
     def fisher(self):
         return self.others["fisher"](self.x)
 
-    def kronecker(self):
-        return self.others["kronecker"](self.x)
+    def kronecker(self, settings):
+        return self.others["kronecker"](self.x, settings)
 
-    def eigenvalue_corrected(self, basis=None):
-        return self.others["eigenvalue_corrected"](self.x, basis)
+    def eigenvalue_corrected(self, settings, basis=None):
+        return self.others["eigenvalue_corrected"](self.x, settings, basis)
 
     def moved(self, by):
         return At(self.loss, self.x + by, **self.others)

@@ -22,12 +22,12 @@ INPUTS = vector(60, seed=7).reshape(30, 2)
 LABELS = (INPUTS[:, 0] * INPUTS[:, 1] > 0).double()
 
 
-def factors(output, loss, params, kind=Kronecker, basis=None):
+def factors(output, loss, params, settings, kind=Kronecker, basis=None):
     """Factors of one batch, in a basis of others."""
     pieces = [Piece(output, loss)]
     if basis is None:
-        return kind.of_pieces(pieces, params, Settings())
-    return EigenvalueCorrected.in_basis_of(basis, pieces, params, Settings())
+        return kind.of_pieces(pieces, params, settings)
+    return EigenvalueCorrected.in_basis_of(basis, pieces, params, settings)
 
 
 def by_gradient_descent(at, steps):
@@ -60,12 +60,12 @@ class Linear:
     def loss(self, x):
         return self.of_output(self.output(LAYOUT.unflatten(x)))
 
-    def kronecker(self, x):
-        return factors(self.output, self.of_output, LAYOUT.unflatten(x))
+    def kronecker(self, x, settings):
+        return factors(self.output, self.of_output, LAYOUT.unflatten(x), settings)
 
-    def corrected(self, x, basis=None):
+    def corrected(self, x, settings, basis=None):
         params = LAYOUT.unflatten(x)
-        return factors(self.output, self.of_output, params, EigenvalueCorrected, basis)
+        return factors(self.output, self.of_output, params, settings, EigenvalueCorrected, basis)
 
     def matrix(self):
         rows = torch.cat([self.inputs, torch.ones(20, 1).double()], 1)
@@ -324,8 +324,8 @@ def test_a_model_s_objective_has_its_matrices():
         assert torch.allclose(objective.operator(need, x).to_dense(), exact)
     plain = Kronecker.of_model(model, nn.BCEWithLogitsLoss(), batch)
     corrected = EigenvalueCorrected.of_model(model, nn.BCEWithLogitsLoss(), batch)
-    assert torch.allclose(objective.kronecker(x).to_dense(), plain.to_dense())
-    found = objective.eigenvalue_corrected(x, None)
+    assert torch.allclose(objective.kronecker(x, Settings()).to_dense(), plain.to_dense())
+    found = objective.eigenvalue_corrected(x, Settings(), None)
     assert torch.allclose(found.to_dense(), corrected.to_dense())
 
 
@@ -335,7 +335,10 @@ def test_a_model_in_training_is_one_function_and_stays_as_it_is():
     objective, state = objective_of(model), torch.get_rng_state()
     x = objective.start
     values = [objective.evaluate(x)[0]]
-    for make in (objective.kronecker, lambda x: objective.operator("gauss-newton", x)):
+    for make in (
+        lambda x: objective.kronecker(x, Settings()),
+        lambda x: objective.operator("gauss-newton", x),
+    ):
         operator = make(x)
         values.append(operator.loss)
         assert torch.allclose(operator.gradient, objective.evaluate(x)[1])
@@ -368,8 +371,8 @@ def test_an_objective_without_layers_says_what_it_lacks():
     plain = Objective(lambda x: x.square().sum(), torch.ones(3))
     with pytest.raises(ValueError, match="needs the matrix 'gauss-newton'"):
         minimize(plain, torch.ones(3), direction="k-fac")
-    for ask in (lambda: plain.kronecker(torch.ones(3)),
-                lambda: plain.eigenvalue_corrected(torch.ones(3), None)):  # fmt: skip
+    for ask in (lambda: plain.kronecker(torch.ones(3), Settings()),
+                lambda: plain.eigenvalue_corrected(torch.ones(3), Settings(), None)):  # fmt: skip
         with pytest.raises(ValueError, match="give Objective"):
             ask()
 
@@ -416,6 +419,9 @@ def other_data(at, seed=21):
         ({"damping_factor": 1.5}, r"\(damping_factor=1.5\)"),
         ({"factors_every": 0}, r"\(factors_every=0\)"),
         ({"eigenvectors_every": 0}, r"\(eigenvectors_every=0\)"),
+        ({"kind": "mc"}, r"\(kind='mc'\)"),
+        ({"draws": 0}, r"\(draws=0\)"),
+        ({"sharing": "none"}, r"\(sharing='none'\)"),
         ({"penalty": -1.0}, r"\(penalty=-1.0\)"),
     ],
 )

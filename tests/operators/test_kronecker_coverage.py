@@ -233,3 +233,23 @@ def test_attention_projections_are_linear_layers():
         factors = factors_by_loops(model, layer, F.mse_loss, inputs, targets)
         expected = kronecker_of(*factors, getattr(model, layer).weight)
         close(dense_block(operator, names), expected, 1e-10)
+
+
+def test_layers_under_autocast_are_layers_like_others():
+    class Half(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rows, self.norm = nn.Embedding(6, 8), nn.LayerNorm(8)
+            self.first, self.last = nn.Linear(8, 8), nn.Linear(8, 3)
+
+        def forward(self, x):
+            with torch.autocast("cpu", torch.bfloat16, enabled=not self.training):
+                return self.last(torch.relu(self.first(self.norm(self.rows(x))))).float()
+
+    model = Half().float()
+    data = (torch.randint(6, (32,)), torch.randint(3, (32,)))
+    whole = Kronecker.of_model(model, F.cross_entropy, data)
+    half = Kronecker.of_model(model.eval(), F.cross_entropy, data)
+    assert half.uncovered == ()
+    assert half.structure == whole.structure
+    assert (half.to_dense() - whole.to_dense()).norm() < 0.05 * whole.to_dense().norm()

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, final, runtime_checkable
 from torch import Tensor
 
 from thalweg.operators import EigenvalueCorrected, Kronecker, Operator
+from thalweg.operators.evaluation import Settings
 
 Need = Literal["hessian", "gauss-newton", "fisher", "kronecker", "eigenvalue-corrected"]
 SearchStatus = Literal["satisfied", "rounding", "not finite", "budget", "not descending"]
@@ -55,11 +56,13 @@ class Place(Protocol):
         """The Fisher information here, where the loss is known as a likelihood."""
         ...
 
-    def kronecker(self) -> Kronecker:
+    def kronecker(self, settings: Settings) -> Kronecker:
         """Kronecker factors of the Gauss-Newton matrix here, where the model's layers are known."""
         ...
 
-    def eigenvalue_corrected(self, basis: Kronecker | None = None) -> EigenvalueCorrected:
+    def eigenvalue_corrected(
+        self, settings: Settings, basis: Kronecker | None = None
+    ) -> EigenvalueCorrected:
         """The same with corrected eigenvalues, in the basis of other factors or in their own."""
         ...
 

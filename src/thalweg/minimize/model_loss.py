@@ -16,7 +16,7 @@ from thalweg.operators import (
     ParameterOperator,
 )
 from thalweg.operators.batches import Batch
-from thalweg.operators.evaluation import Settings, Sharing
+from thalweg.operators.evaluation import Settings
 from thalweg.operators.kronecker import Pieces
 from thalweg.operators.likelihood import OfOutput, known_likelihood
 from thalweg.operators.model_loss import accelerators, generators
@@ -48,7 +48,6 @@ class ModelLoss:
         reduction: Reduction | None = None,
         samples: Callable[[Batch], float] | None = None,
         likelihood: OfOutput | None = None,
-        sharing: Sharing = "expand",
     ) -> None:
         self._random = RandomState.now(accelerators(model), generators(model).values())
         self._problem = Problem(
@@ -57,7 +56,6 @@ class ModelLoss:
         self._model, self._loss, self._data = model, loss, data
         self._reduction = reduction or reduction_of(loss)
         self._samples, self._likelihood = samples, likelihood
-        self._settings = Settings(sharing=sharing)
         self.layout = Layout.of(self._problem.params)
         self.start = self.layout.flatten(self._problem.params)
 
@@ -94,17 +92,18 @@ class ModelLoss:
         """The Fisher information at x."""
         return self._made(Fisher.of_model, x, likelihood=self._likelihood)
 
-    def kronecker(self, x: Tensor) -> Kronecker:
+    def kronecker(self, x: Tensor, settings: Settings) -> Kronecker:
         """Kronecker factors at x."""
-        params = self.layout.unflatten(x)
-        return Kronecker.of_pieces(self._pieces(), params, self._settings)
+        return Kronecker.of_pieces(self._pieces(), self.layout.unflatten(x), settings)
 
-    def eigenvalue_corrected(self, x: Tensor, basis: Kronecker | None) -> EigenvalueCorrected:
+    def eigenvalue_corrected(
+        self, x: Tensor, settings: Settings, basis: Kronecker | None
+    ) -> EigenvalueCorrected:
         """Kronecker factors with corrected eigenvalues at x, in `basis` or in their own."""
         pieces, params = self._pieces(), self.layout.unflatten(x)
         if basis is None:
-            return EigenvalueCorrected.of_pieces(pieces, params, self._settings)
-        return EigenvalueCorrected.in_basis_of(basis, pieces, params, self._settings)
+            return EigenvalueCorrected.of_pieces(pieces, params, settings)
+        return EigenvalueCorrected.in_basis_of(basis, pieces, params, settings)
 
     def _pieces(self) -> Pieces:
         return Pieces(self._problem, self._reduction)

@@ -15,14 +15,15 @@ from thalweg.minimize.counts import Counts
 from thalweg.minimize.model_loss import ModelLoss
 from thalweg.operators import EigenvalueCorrected, Hessian, Kronecker, Operator
 from thalweg.operators.batches import Batch
-from thalweg.operators.evaluation import Sharing
+from thalweg.operators.evaluation import Settings
 from thalweg.operators.likelihood import OfOutput
 from thalweg.operators.problem import Selection
 from thalweg.operators.reduction import Reduction
 
 Loss = Callable[[Tensor], Any]
 OperatorAt = Callable[[Tensor], Operator]
-CorrectedAt = Callable[[Tensor, Kronecker | None], EigenvalueCorrected]
+FactorsAt = Callable[[Tensor, Settings], Kronecker]
+CorrectedAt = Callable[[Tensor, Settings, Kronecker | None], EigenvalueCorrected]
 
 
 @final
@@ -36,9 +37,9 @@ class Objective:
         gives_gradient: whether `f` gives its gradient itself, of x0's shape.
         hessian, gauss_newton, fisher: from a point of x0's shape to the operator there, over flat
             vectors. The Hessian of an `f` that autograd differentiates need not be given.
-        kronecker: from such a point to `operators.Kronecker` there.
-        eigenvalue_corrected: from such a point, and factors whose basis is to be taken or None, to
-            `operators.EigenvalueCorrected` there.
+        kronecker: from such a point and the settings of factors to `operators.Kronecker` there.
+        eigenvalue_corrected: from such a point, settings, and factors whose basis is to be taken or
+            None, to `operators.EigenvalueCorrected` there.
 
     Attributes:
         start: a copy of x0.
@@ -59,7 +60,7 @@ class Objective:
         hessian: OperatorAt | None = None,
         gauss_newton: OperatorAt | None = None,
         fisher: OperatorAt | None = None,
-        kronecker: Callable[[Tensor], Kronecker] | None = None,
+        kronecker: FactorsAt | None = None,
         eigenvalue_corrected: CorrectedAt | None = None,
     ) -> None:
         check_start(x0)
@@ -89,7 +90,6 @@ class Objective:
         reduction: Reduction | None = None,
         samples: Callable[[Batch], float] | None = None,
         likelihood: OfOutput | None = None,
-        sharing: Sharing = "expand",
     ) -> "Objective":
         """A model's loss over data as a function of its parameters, with all its matrices.
 
@@ -109,7 +109,6 @@ class Objective:
             params: which parameters vary; None for all that require gradients.
             reduction, samples: of the loss over a batch; see `operators.problem.Problem`.
             likelihood: for losses other than PyTorch's likelihoods, what the Fisher is of.
-            sharing: of weights between positions; see `operators.Kronecker`.
         """
         at = ModelLoss(
             model,
@@ -119,7 +118,6 @@ class Objective:
             reduction=reduction,
             samples=samples,
             likelihood=likelihood,
-            sharing=sharing,
         )
         return cls(
             at.value_and_gradient,
@@ -166,7 +164,7 @@ class Objective:
         self.counts.matrices += 1
         return self._operators[need](x.detach().reshape(self.shape))
 
-    def kronecker(self, x: Tensor) -> Kronecker:
+    def kronecker(self, x: Tensor, settings: Settings) -> Kronecker:
         """Kronecker factors at flat `x`.
 
         Raises:
@@ -175,9 +173,11 @@ class Objective:
         if self._kronecker is None:
             raise unknown("kronecker")
         self.counts.matrices += 1
-        return self._kronecker(x.detach().reshape(self.shape))
+        return self._kronecker(x.detach().reshape(self.shape), settings)
 
-    def eigenvalue_corrected(self, x: Tensor, basis: Kronecker | None) -> EigenvalueCorrected:
+    def eigenvalue_corrected(
+        self, x: Tensor, settings: Settings, basis: Kronecker | None
+    ) -> EigenvalueCorrected:
         """Kronecker factors with corrected eigenvalues at flat `x`, in `basis` or in their own.
 
         Raises:
@@ -186,7 +186,7 @@ class Objective:
         if self._corrected is None:
             raise unknown("eigenvalue-corrected")
         self.counts.matrices += 1
-        return self._corrected(x.detach().reshape(self.shape), basis)
+        return self._corrected(x.detach().reshape(self.shape), settings, basis)
 
     def _differentiated(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Value and gradient by autograd."""

@@ -4,12 +4,14 @@ import math
 from functools import cached_property
 from typing import final
 
+import torch
 from torch import Tensor
 
 from thalweg.minimize.contract import Need
 from thalweg.minimize.counts import Counts
 from thalweg.minimize.objective import Objective
 from thalweg.operators import EigenvalueCorrected, Kronecker, Operator
+from thalweg.operators.evaluation import Settings
 from thalweg.operators.operator import ParameterOperator
 
 
@@ -72,7 +74,8 @@ class Standing:
     @cached_property
     def size(self) -> float:
         """|g|_inf, in the loss's units per unit of the parameters; nan where an entry is."""
-        return float(self.gradient.abs().max())
+        least, most = torch.aminmax(self.gradient)  # abs().max() takes several times as long
+        return max(-float(least), float(most))
 
     @property
     def finite(self) -> bool:
@@ -91,13 +94,15 @@ class Standing:
         """The Fisher information here; made once."""
         return self._operator("fisher")
 
-    def kronecker(self) -> Kronecker:
+    def kronecker(self, settings: Settings) -> Kronecker:
         """Kronecker factors here, for whoever asks to keep."""
-        return self._objective.kronecker(self.x)
+        return self._objective.kronecker(self.x, settings)
 
-    def eigenvalue_corrected(self, basis: Kronecker | None = None) -> EigenvalueCorrected:
+    def eigenvalue_corrected(
+        self, settings: Settings, basis: Kronecker | None = None
+    ) -> EigenvalueCorrected:
         """The same with corrected eigenvalues."""
-        return self._objective.eigenvalue_corrected(self.x, basis)
+        return self._objective.eigenvalue_corrected(self.x, settings, basis)
 
     def close(self) -> None:
         """Free the matrices; their products are refused from here on."""

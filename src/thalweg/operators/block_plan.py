@@ -137,9 +137,9 @@ def accounted(
         if name not in added:
             yield name, False
             continue
-        total, terms = added[name]
+        total, terms, coarsest = added[name]
         dense = derivative.to_dense() if derivative.layout != torch.strided else derivative
-        unit = torch.finfo(param.dtype).eps
+        unit = max(torch.finfo(param.dtype).eps, coarsest)
         # A sum may be zero by cancellation (a bias before batch normalization).
         allowed = unit**0.5 * dense.abs().max() + SUMMING_UNITS * unit * terms.max()
         yield name, bool((total - dense).abs().max() <= allowed)
@@ -147,20 +147,22 @@ def accounted(
 
 def summed(
     column: Tensor, rows: Tensor, params: Mapping[str, Tensor], uses: Sequence[Aligned]
-) -> dict[str, tuple[Tensor, Tensor]]:
+) -> dict[str, tuple[Tensor, Tensor, float]]:
     """The derivative of (column . rows) in each parameter that has uses, as the sum over them.
 
-    Beside it, the sum of the terms' magnitudes.
+    Beside it, the sum of the terms' magnitudes, and the coarsest unit of rounding among them, which
+    under autocast is not the parameter's.
     """
     shapes = {name: param.shape for name, param in params.items()}
-    added: dict[str, tuple[Tensor, Tensor]] = {}
+    added: dict[str, tuple[Tensor, Tensor, float]] = {}
     derivatives = derivatives_at(rows, [one.use for one in uses], column)
     for one, derivative in zip(uses, derivatives, strict=True):
         # All samples as one: only their sum is asked for.
         a, g = one.entries().flatten(0, 1), one.turned(derivative).flatten(0, 1)
         parts = layer_derivatives(one.use, a[None], g[None], shapes)
         sizes = layer_derivatives(one.use, a.abs()[None], g.abs()[None], shapes)
+        unit = torch.finfo(g.dtype).eps
         for name, part in parts.items():
-            total, terms = added.get(name, (0.0, 0.0))
-            added[name] = (total + part[0], terms + sizes[name][0])
+            total, terms, coarsest = added.get(name, (0.0, 0.0, 0.0))
+            added[name] = (total + part[0], terms + sizes[name][0], max(coarsest, unit))
     return added

@@ -34,6 +34,9 @@ def layer_derivatives(
         Tensors (N, *shape).
     """
     found = {}
+    if a.is_floating_point():  # under autocast a layer's output is narrower than its input
+        wide = torch.promote_types(a.dtype, g.dtype)
+        a, g = a.to(wide), g.to(wide)
     if use.weight is not None:
         of_weight = WEIGHT_DERIVATIVES[use.kind](a, g, shapes[use.weight])
         found[use.weight] = of_weight.reshape(len(g), *shapes[use.weight])

@@ -10,11 +10,15 @@ J. Martens & R. Grosse (arXiv 1503.05671), section 5 and algorithm 2; T. George 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, final
 
 from thalweg.minimize.contract import Need, Place
 from thalweg.minimize.directions.settings import check_count, check_share
 from thalweg.operators import EigenvalueCorrected, Kronecker
+from thalweg.operators.evaluation import Settings, Sharing
+from thalweg.operators.kronecker import checked
+from thalweg.operators.output_root import Kind
 
 # The first averages change fast; nothing waits for its interval before so many steps.
 FIRST_STEPS = 3
@@ -30,15 +34,26 @@ class FactorAverage:
             average begins as the plain mean of k.
         factors_every: steps from one making of factors to the next.
         eigenvectors_every: steps from one taking apart to the next.
+        kind, draws, sharing: of the factors; see `operators.Kronecker`. What is drawn is drawn anew
+            each time.
 
     Raises:
         ValueError: a setting out of its domain.
     """
 
     def __init__(
-        self, *, corrected: bool, decay: float, factors_every: int, eigenvectors_every: int
+        self,
+        *,
+        corrected: bool,
+        decay: float,
+        factors_every: int,
+        eigenvectors_every: int,
+        kind: Kind,
+        draws: int,
+        sharing: Sharing,
     ) -> None:
         caller = "KroneckerNaturalGradient"
+        self._settings = checked(Settings(kind, draws, sharing=sharing), caller)
         check_share(caller, "decay", decay or None)
         check_count(caller, "factors_every", factors_every)
         check_count(caller, "eigenvectors_every", eigenvectors_every)
@@ -70,15 +85,17 @@ class FactorAverage:
 
     def _averaged(self, place: Place) -> Kronecker:
         """The average with the factors of this place."""
-        self._count += 1
         before = self._average
-        newer = self._made(place, before)
+        newer = self._made(place, replace(self._settings, seed=self._count), before)
+        self._count += 1
         if before is None:
             return newer
         return before.averaged(newer, min(1 - 1 / self._count, self.decay))
 
-    def _made(self, place: Place, before: Kronecker | None) -> Kronecker:
-        return place.eigenvalue_corrected(before) if self.corrected else place.kronecker()
+    def _made(self, place: Place, settings: Settings, basis: Kronecker | None) -> Kronecker:
+        if self.corrected:
+            return place.eigenvalue_corrected(settings, basis)
+        return place.kronecker(settings)
 
     def state_dict(self) -> dict[str, Any]:
         """A copy in plain tensors."""

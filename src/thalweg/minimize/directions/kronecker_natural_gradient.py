@@ -44,7 +44,9 @@ from thalweg.minimize.directions.settings import (
     check_positive,
     check_share,
 )
+from thalweg.operators.evaluation import Sharing
 from thalweg.operators.factored import Damping
+from thalweg.operators.output_root import Kind
 
 
 @final
@@ -62,6 +64,8 @@ class KroneckerNaturalGradient:
         decay: epsilon at most, the weight of the factors before; 0 for the step's own alone.
         factors_every: steps from one making of factors to the next.
         eigenvectors_every: steps from one taking apart of the averaged factors to the next.
+        kind, draws, sharing: of the factors; see `operators.Kronecker`. "monte-carlo" draws anew at
+            each making.
         penalty: c of a penalty c w'w / 2 that is part of the loss but not of the matrices.
 
     Attributes:
@@ -84,6 +88,9 @@ class KroneckerNaturalGradient:
         decay: float = 0.95,
         factors_every: int = 1,
         eigenvectors_every: int = 1,
+        kind: Kind = "exact",
+        draws: int = 1,
+        sharing: Sharing = "expand",
         penalty: float = 0.0,
     ) -> None:
         caller = type(self).__name__
@@ -103,6 +110,9 @@ class KroneckerNaturalGradient:
             decay=decay,
             factors_every=factors_every,
             eigenvectors_every=eigenvectors_every,
+            kind=kind,
+            draws=draws,
+            sharing=sharing,
         )
         self._steps = 0
         self._last: Tensor | None = None

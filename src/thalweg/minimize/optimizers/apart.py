@@ -5,7 +5,8 @@ r"""A closure taken apart at its model: loss(output(params)), for matrices that 
 
 So a closure by PyTorch's convention serves: it clears the gradients, calls the model and `backward`
 and returns the loss. A penalty on the parameters, which the closure may add, is part of the loss
-and of its gradient, but no part of what is taken apart.
+and of its gradient, but no part of what is taken apart. An output of 16 bits, as autocast makes
+them, is one of 32 here: curvature would not survive the rounding.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, final
 
+import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.operators.model_loss import accelerators, generators
 from thalweg.operators.random_state import RandomState
@@ -61,7 +63,7 @@ class Apart:
                 "What it loses is taken apart at the model's output: call model(inputs) once, with "
                 "the model that the optimizer was given; or wrap several calls in one module."
             )
-        return found[0]
+        return tree_map(widened, found[0])
 
     def loss(self, output: Any) -> Tensor:
         """The loss where the model gives this output; asked after `output`."""
@@ -93,6 +95,13 @@ def replaced(model: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
             del model.forward
         else:
             model.forward = own
+
+
+def widened(leaf: Any) -> Any:
+    """A leaf of an output, with at least 32 bits if it is a tensor of real numbers."""
+    if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
+        return leaf
+    return leaf.to(torch.promote_types(leaf.dtype, torch.float32))
 
 
 def length(args: Any, kwargs: Any) -> int | None:
