@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch.optim.optimizer import Optimizer
 
+from thalweg.recorder.replay import replayed
 from thalweg.recorder.statistics import anatomy, number, parameter
-from thalweg.recorder.tape import Tape, TapeError
+from thalweg.recorder.tape import Tape
 
 
 def in_full(step: int) -> bool:
@@ -52,15 +53,8 @@ class Step:
         Raises:
             TapeError: If the step cannot be replayed.
         """
-        by_identity = {id(leaf): value for leaf, value in zip(self.leaves, values, strict=True)}
-        total = None
-        for tape in self.tapes:
-            given = {i: by_identity[id(leaf)] for i, leaf in enumerate(tape.leaves)}
-            part = tape.loss(given)
-            total = part if total is None else total + part
-        if total is None:
-            raise TapeError("no backward pass was recorded in this step")
-        return total
+        given = {id(leaf): value for leaf, value in zip(self.leaves, values, strict=True)}
+        return replayed(self.tapes, given)
 
     @property
     def flaw(self) -> str:

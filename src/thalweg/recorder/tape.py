@@ -109,20 +109,34 @@ class Tape:
         instead: Mapping[int, torch.Tensor] | None = None,
     ) -> list[Any]:
         """Every value on the tape, computed anew; ``instead`` replaces constants by identity."""
+        memory = self.begun(values)
+        self.go_on(self.notes, memory, instead)
+        return memory
+
+    def begun(self, values: Mapping[int, torch.Tensor] | Sequence[torch.Tensor] = ()) -> list[Any]:
+        """The slots before the first call, with leaf number i at ``values[i]``."""
         if self.flaw:
             raise TapeError(self.flaw)
         given = dict(values.items()) if isinstance(values, Mapping) else dict(enumerate(values))
         memory: list[Any] = [None] * self.slots
         for position, slot in enumerate(self.leaf_slots):
             memory[slot] = given.get(position, self.leaves[position])
-        drawn = [g for note in self.notes if note.random for g, _ in note.random.own]
+        return memory
+
+    def go_on(
+        self,
+        notes: Sequence[Note],
+        memory: list[Any],
+        instead: Mapping[int, torch.Tensor] | None = None,
+    ) -> None:
+        """Play some of the calls with what stands in ``memory``, and put there what they give."""
+        drawn = [g for note in notes if note.random for g, _ in note.random.own]
         state = RandomState.now(drawn)
         try:
-            for note in self.notes:
+            for note in notes:
                 _play(note, memory, instead or {})
         finally:
             state.restore()
-        return memory
 
     def check(self) -> None:
         """Play at the recorded parameters and compare bit for bit.
