@@ -50,6 +50,7 @@ class Running:
 
     Attributes:
         loop: where the method stands.
+        fits: whether a call has gone well, so that the closures' gradients are their losses'.
         scale: |g|_inf where the first step began, in which tolerances are measured.
     """
 
@@ -60,7 +61,7 @@ class Running:
         settings: Mapping[str, Any],
         search: str | Search | None,
     ) -> None:
-        self.loss, self.scale = loss, 0.0
+        self.loss, self.scale, self.fits = loss, 0.0, False
         start = loss.parameters.read()
         objective = Objective(
             loss,
@@ -100,8 +101,11 @@ class Running:
             self.lengthened.lr = lr
         eps = torch.finfo(start.dtype).eps
         tolerance = Tolerance(settings["tolerance_grad"], self.scale, before, eps)
-        limits = Limits(settings["max_iter"], tolerance, settings["tolerance_change"], certify)
+        limits = Limits(
+            settings["max_iter"], tolerance, settings["tolerance_change"], certify, self.fits
+        )
         ending = stride(loop, start, limits)
+        self.fits = True
         return Report(ending, before, loop.place.value)
 
     def state_dict(self) -> dict[str, Any]:

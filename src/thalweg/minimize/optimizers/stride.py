@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -9,16 +10,14 @@ import torch
 from torch import Tensor
 
 from thalweg.minimize.certificate import CERTIFY_UP_TO, certified, reach
+from thalweg.minimize.inner_product import dot
 from thalweg.minimize.loop import Loop, Move, downhill
+from thalweg.minimize.place import Standing
 from thalweg.minimize.status import Status
 from thalweg.minimize.tolerance import Tolerance
 
-# How far along a line its loss and its slope are compared, as shares of a first step.
-PROBED = (1.0, 0.5)
-# The loss may change by this factor more or less than the slope says, and no more.
-FITTING = 4.0
-# ... where two lengths tell the same, within this share.
-STRAIGHT = 0.2
+# The loss may change by this factor more or less than its gradients say, and no more.
+FITTING = 16.0
 
 
 @final
@@ -32,12 +31,15 @@ class Limits:
         change: of the loss, relative to its size: a step that changes it by no more is the last.
         certify: whether to ask the Hessian's sign where the gradient counts as zero; None for
             where the direction has the Hessian anyway and there are at most 1000 parameters.
+        fits: whether the gradient is known to be the loss's; if not, it is checked where a search
+            does not end as it should.
     """
 
     iterations: int
     tolerance: Tolerance
     change: float
     certify: bool | None
+    fits: bool
 
 
 @final
@@ -65,10 +67,13 @@ def stride(loop: Loop, start: Tensor, limits: Limits) -> Ending:
             return ending
         if loop.left <= 0:
             return Ending("out of budget", f"its evaluations are spent; {slope(loop, limits)}")
-        before = loop.place.value
-        if not (move := stepped(loop)).alpha:
+        before = loop.place
+        move = stepped(loop)
+        if move.status != "satisfied" and not limits.fits:
+            check_fit(before, loop.place if move.alpha else nearby(loop))
+        if not move.alpha:
             return halted(loop, move, limits)
-        if abs(before - loop.place.value) <= limits.change * abs(loop.place.value):
+        if abs(before.value - loop.place.value) <= limits.change * abs(loop.place.value):
             return Ending("stalled", f"the last step changed little; {slope(loop, limits)}")
     if is_flat(loop, limits) and (ending := judged(loop, start, limits)):
         return ending
@@ -115,8 +120,6 @@ def halted(loop: Loop, move: Move, limits: Limits) -> Ending:
         return Ending("not finite", "no step from here has a loss that is a finite number")
     if loop.left <= 0:
         return Ending("out of budget", f"its evaluations are spent; {slope(loop, limits)}")
-    if not loop.counts.effective_steps:
-        check_fit(loop)
     return Ending(
         "stalled", f"no step lowers the loss by more than its rounding; {slope(loop, limits)}"
     )
@@ -128,27 +131,31 @@ def slope(loop: Loop, limits: Limits) -> str:
     return f"the gradient is {size / scale if scale else size:.2g} of that at the start"
 
 
-def check_fit(loop: Loop) -> None:
-    """Refuse a gradient that is not the loss's, where no step has ever lowered the loss.
+def nearby(loop: Loop) -> Standing:
+    """A place down the negative gradient, as far as a first step would go."""
+    proposal = downhill(loop.place)
+    x = loop.place.x + proposal.length * proposal.vector
+    return Standing(loop.objective, x, *loop.objective.evaluate(x))
+
+
+def check_fit(one: Standing, other: Standing) -> None:
+    """Refuse a gradient that is not the loss's, by the trapezoidal rule between two places.
+
+        f(y) - f(x) = (g(x) + g(y))'(y - x) / 2,    exactly where f is quadratic
 
     Raises:
-        ValueError: along the negative gradient the loss changes at another rate than it says, and
-            at the same rate for two lengths, so that no curvature explains it.
+        ValueError: the two differ by a factor beyond `FITTING`.
     """
-    proposal, place = downhill(loop.place), loop.place
-    noise = 64 * torch.finfo(place.x.dtype).eps * abs(place.value)
-    rates = []
-    for share in PROBED:
-        alpha = share * proposal.length
-        value, _ = loop.objective.evaluate(place.x + alpha * proposal.vector)
-        if not abs(value - place.value) > noise:
-            return
-        rates.append((value - place.value) / (alpha * proposal.slope))
-    straight = abs(rates[0] - rates[1]) <= STRAIGHT * abs(rates[1])
-    if straight and not 1 / FITTING < rates[1] < FITTING:
+    found = other.value - one.value
+    promised = dot(one.gradient + other.gradient, other.x - one.x) / 2
+    noise = 64 * torch.finfo(one.x.dtype).eps * max(abs(one.value), abs(other.value))
+    if not (abs(found) > noise and abs(promised) > noise and math.isfinite(found / promised)):
+        return
+    if not 1 / FITTING < found / promised < FITTING:
         raise ValueError(
-            f"step(closure): the loss changes {rates[1]:.3g} times as fast as the gradient says. "
-            "The closure must return the loss whose gradient it computes: call backward on what it "
-            "returns, and leave the gradients as they are. With GradScaler, divide each p.grad by "
-            "its scale in the closure; autocast in bfloat16 needs no scaler."
+            f"step(closure): between two points the loss changed {found / promised:.3g} times as "
+            "much as its gradients say. The closure must return the loss whose gradient it "
+            "computes: call backward on what it returns, and leave the gradients as they are. With "
+            "GradScaler, divide each p.grad by its scale in the closure; autocast in bfloat16 "
+            "needs no scaler."
         )
