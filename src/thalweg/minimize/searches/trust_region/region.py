@@ -22,6 +22,9 @@ SUBPROBLEMS: dict[SubproblemName, type[Subproblem]] = {
     "exact": Exact,
 }
 
+# Of the way that the gradient lasts: at its very end rounding would decide what lies inside.
+ROOM = 2.0
+
 
 @final
 class TrustRegion:
@@ -30,8 +33,8 @@ class TrustRegion:
     Args:
         subproblem: how the model is minimized there: "steihaug" with products alone, "exact" or
             "dogleg" with the matrix written down, "cauchy" along the gradient; or an object.
-        radius: at the start, in the parameters' units; None for as far as the model says that the
-            gradient lasts, or where it does not say, for the first step of a line search.
+        radius: at the start, in the parameters' units; None for twice as far as the model says that
+            the gradient lasts, or where it does not say, for the first step of a line search.
         longest: the largest radius.
 
     Attributes:
@@ -64,7 +67,8 @@ class TrustRegion:
             otherwise: the first radius where the model says nothing of it.
         """
         if self.radius is None:
-            self.radius = min(first_radius(model, gradient, otherwise), self.longest)
+            first = ROOM * first_radius(model, gradient, otherwise / ROOM)
+            self.radius = min(first, self.longest)
         return self.subproblem.step(model, gradient, self.radius)
 
     def judged(self, ratio: float, trial: TrialStep) -> None:
