@@ -19,6 +19,7 @@ from thalweg.interventions import (
     LearningRate,
     LossWiring,
     MasterWeights,
+    Method,
     Mode,
     Normalization,
     OptimizerSetting,
@@ -50,6 +51,8 @@ SOME = [
     LongerTraining(4),
     LossWiring("log-probabilities"),
     MasterWeights(),
+    Method("l-bfgs"),
+    Method("newton", {"largest": 100}, "fixed", {"step": 0.5}),
     Mode("training"),
     Normalization([1], 4),
     OptimizerSetting({"betas": [0.9, 0.95], "eps": 1e-8}),
@@ -133,6 +136,28 @@ WRONG = {
         {"kind": "optimizer", "name": "adam", "settings": {"momentun": 0.9}}, "momentun",
     ),
     "optimizer's rate": ({"kind": "optimizer", "name": "adam", "lr": -0.1}, "lr"),
+    "method": (
+        {"kind": "method", "name": "lbgfs"}, "there is no name 'lbgfs'; did you mean 'l-bfgs'",
+    ),
+    "method unnamed": ({"kind": "method"}, "there is no name ''; choose one of bfgs"),
+    "method's setting": (
+        {"kind": "method", "name": "l-bfgs", "settings": {"momory": 5}},
+        "l-bfgs has no setting 'momory'; it has memory, damping",
+    ),
+    "method's value": (
+        {"kind": "method", "name": "l-bfgs", "settings": {"memory": 0}}, "memory=0",
+    ),
+    "method's search": (
+        {"kind": "method", "name": "bfgs", "search": "wolfe"}, "there is no search 'wolfe'",
+    ),
+    "method's search's setting": (
+        {"kind": "method", "name": "bfgs", "search_settings": {"step": 1}}, "without a search",
+    ),
+    "method of layers": ({"kind": "method", "name": "k-fac"}, "needs the model's layers"),
+    "method without model": (
+        {"kind": "method", "name": "cg", "search": "trust-region"},
+        "polak-ribiere[+] has no quadratic model",
+    ),
     "scheme": ({"kind": "initialization", "scheme": "hee"}, "scheme='hee': choose one of he"),
     "activation": ({"kind": "activation", "to": "rely"}, "to='rely': choose one of leaky_relu"),
     "wiring": ({"kind": "loss-wiring", "reading": "odds"}, "reading='odds': choose one of logits"),

@@ -12,6 +12,8 @@ from thalweg.interventions.learning_rate import LearningRate
 from thalweg.interventions.longer_training import LongerTraining
 from thalweg.interventions.loss_wiring import LossWiring
 from thalweg.interventions.master_weights import MasterWeights
+from thalweg.interventions.method import Method
+from thalweg.interventions.method_names import updates_named
 from thalweg.interventions.mode import Mode
 from thalweg.interventions.normalization import Normalization
 from thalweg.interventions.optimizer import OptimizerSwap
@@ -39,6 +41,7 @@ __all__ = [
     "LongerTraining",
     "LossWiring",
     "MasterWeights",
+    "Method",
     "Mode",
     "Normalization",
     "OptimizerSetting",
@@ -50,4 +53,5 @@ __all__ = [
     "TargetStandardization",
     "TrainedParameters",
     "from_data",
+    "updates_named",
 ]

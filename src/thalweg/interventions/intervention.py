@@ -61,3 +61,7 @@ class Intervention(Listener):
     def edit(self) -> str:
         """A line of code that a person would write for it; empty where there is none."""
         return ""
+
+    def told(self) -> str:
+        """What became of it in a run that has ended, in a line; empty if that is no news."""
+        return ""

@@ -9,7 +9,6 @@ that only the update rule changes. What the script saves is its own optimizer's 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MethodType
 from typing import Any, ClassVar
 
 import torch
@@ -17,6 +16,7 @@ from torch.optim.optimizer import Optimizer
 
 from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.interventions.learning_rate import main_rate
+from thalweg.interventions.stand_in import Answering
 from thalweg.optim import OPTIMIZERS
 from thalweg.recorder.session import Session
 
@@ -37,7 +37,7 @@ class OptimizerSwap(Intervention):
                 f"{', '.join(sorted(OPTIMIZERS))}"
             )
         try:
-            self._make([{"params": [torch.zeros(1, requires_grad=True)]}])
+            self._make([{"params": [torch.zeros(1, 1, requires_grad=True)]}])
         except (TypeError, ValueError) as error:
             raise InterventionError(f"optimizer: {error}") from None
 
@@ -58,33 +58,22 @@ class OptimizerSwap(Intervention):
 
     def started(self, session: Session) -> None:
         """Remember whose optimizers to replace."""
-        self._session, self._over = session, False
+        self._answering = Answering(session, self._stand_in)
 
     def finished(self) -> None:
         """Leave the optimizers to themselves again."""
-        self._over = True
+        self._answering.end()
 
     def optimizer_made(self, optimizer: Optimizer) -> None:
         """Answer this optimizer's steps from now on."""
-        made: list[Optimizer] = []
-
-        def step(own: Optimizer, closure: Any = None) -> Any:
-            if self._over:
-                return type(own).step(own) if closure is None else type(own).step(own, closure)
-            if not made:
-                made.append(self._stand_in(own))
-            return made[0].step(closure) if closure is not None else made[0].step()
-
-        optimizer.step = MethodType(step, optimizer)  # type: ignore[method-assign]
+        self._answering.answer(optimizer)
 
     def _make(self, groups: list[dict[str, Any]]) -> Optimizer:
         rate: dict[str, Any] = {} if self.lr is None else {"lr": self.lr}
         return OPTIMIZERS[self.name_](groups, **self.settings | rate)
 
     def _stand_in(self, own: Optimizer) -> Optimizer:
-        with self._session.standing_in(own) as stand:
-            made = self._make(_groups(own.param_groups))
-            stand(made)
+        made = self._make(_groups(own.param_groups))
         first = [main_rate(group) for group in own.param_groups]
         rates = [float(group["lr"]) for group in made.param_groups]
 

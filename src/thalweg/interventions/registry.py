@@ -18,6 +18,7 @@ from thalweg.interventions.learning_rate import LearningRate
 from thalweg.interventions.longer_training import LongerTraining
 from thalweg.interventions.loss_wiring import LossWiring
 from thalweg.interventions.master_weights import MasterWeights
+from thalweg.interventions.method import Method
 from thalweg.interventions.mode import Mode
 from thalweg.interventions.normalization import Normalization
 from thalweg.interventions.optimizer import OptimizerSwap
@@ -43,6 +44,7 @@ INTERVENTIONS: dict[str, type[Intervention]] = {
         LongerTraining,
         LossWiring,
         MasterWeights,
+        Method,
         Mode,
         Normalization,
         OptimizerSetting,

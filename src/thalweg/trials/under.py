@@ -6,6 +6,7 @@ returned.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,4 +35,7 @@ def run_under(
 
     made = [from_data(one) for one in interventions]
     with Session(list(made)):
-        return execute(script, list(arguments))
+        code = execute(script, list(arguments))
+    for line in filter(None, (one.told() for one in made)):
+        print(f"thalweg run: {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,139 @@
+r"""The loss at hand, of a program's current minibatch, as an objective over flat vectors.
+
+    f(x) = loss(parameters) + sum_i decay_i x_i^2 / 2
+
+The objective stays one while the loss under it changes from step to step.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from thalweg.minimize.objective import Objective
+from thalweg.operators import Fisher, GaussNewton, Layout, Operator
+from thalweg.operators.convexity import is_convex
+from thalweg.operators.likelihood import likelihood_of
+from thalweg.operators.reduction import reduction_of
+
+Params = dict[str, Tensor]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """A loss in two: the model's outputs, and what is made of them.
+
+    Attributes:
+        output: from the parameters to the outputs.
+        loss: from the outputs to the loss.
+        functions: PyTorch's loss functions that it calls, with their options.
+        sums: whether the loss is a sum of theirs, with weights of at least 0, and of outputs.
+        targets: of the loss function, where the loss is what one function gives of one output and
+            no more; else None.
+    """
+
+    output: Callable[[Params], Sequence[Tensor]]
+    loss: Callable[[Sequence[Tensor]], Tensor]
+    functions: Sequence[Any]
+    sums: bool
+    targets: Tensor | None = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class StepLoss:
+    """The loss of one step.
+
+    Attributes:
+        loss: from the parameters by name to a scalar tensor: the same minibatch and the same random
+            numbers at every call, and no side effects.
+        value: the loss as the program computed it, at the parameters as they are; a scalar.
+        parts: the same loss in two; raises ValueError where it cannot be had so.
+    """
+
+    loss: Callable[[Params], Tensor]
+    value: Tensor
+    parts: Callable[[], Parts]
+
+
+@final
+class AtHand:
+    """The loss at hand.
+
+    Args:
+        layout: where each parameter lies in a flat vector, shape (n,).
+        decay: for each parameter, the factor of |p|^2 / 2 that is added to the loss.
+
+    Attributes:
+        objective: the loss at hand over such vectors.
+        loss: at hand.
+    """
+
+    def __init__(self, layout: Layout, decay: Sequence[float]) -> None:
+        self.loss: StepLoss | None = None
+        self._layout = layout
+        self._decay = spread(layout, decay) if any(decay) else None
+        self.objective = Objective(
+            lambda x: self._penalized(self._open().loss(self._layout.unflatten(x)), x),
+            torch.empty(layout.size, dtype=layout.dtype, device=layout.device),
+            gauss_newton=self._gauss_newton,
+            fisher=self._fisher,
+        )
+
+    def known(self, x: Tensor) -> float:
+        """The loss at `x`, where the parameters are, as the program computed it."""
+        return float(self._penalized(self._open().value.detach(), x))
+
+    def _open(self) -> StepLoss:
+        if self.loss is None:
+            raise RuntimeError("AtHand: no loss is at hand; set `loss` first.")
+        return self.loss
+
+    def _penalized(self, value: Tensor, x: Tensor) -> Tensor:
+        return value if self._decay is None else value + torch.dot(self._decay * x, x) / 2
+
+    def _gauss_newton(self, x: Tensor) -> Operator:
+        """Of the outputs; with a decay, whose curvature is its own, x is one of them."""
+        parts = self._open().parts()
+
+        def output(params: Params) -> tuple[Tensor, ...]:
+            beside = () if self._decay is None else (params["x"],)
+            return (*parts.output(self._layout.unflatten(params["x"])), *beside)
+
+        def loss(outputs: Sequence[Tensor]) -> Tensor:
+            if self._decay is None:
+                return parts.loss(outputs)
+            return self._penalized(parts.loss(outputs[:-1]), outputs[-1])
+
+        convex = parts.sums and all(map(is_convex, parts.functions))
+        return GaussNewton(output, loss, {"x": x}, convex=convex)
+
+    def _fisher(self, x: Tensor) -> Operator:
+        """Of the distribution that the loss function stands for; a decay has no part in it."""
+        parts = self._open().parts()
+        if parts.targets is None:
+            raise ValueError(
+                "the loss is more than one of PyTorch's loss functions of one output, and so is no "
+                "likelihood that is known; take a method that needs no Fisher matrix: "
+                "hessian-free, or l-bfgs"
+            )
+        (function,) = parts.functions
+        known = likelihood_of(function)
+        return Fisher(
+            lambda params: parts.output(self._layout.unflatten(params["x"]))[0],
+            lambda output: parts.loss([output]),
+            known.distribution,
+            {"x": x},
+            reduction=reduction_of(function),
+            counted=known.counted(parts.targets),
+        )
+
+
+def spread(layout: Layout, values: Sequence[float]) -> Tensor:
+    """A vector of shape (n,) with each parameter's value at all its entries."""
+    rows = zip(layout.shapes, values, strict=True)
+    parts = [torch.full((shape.numel(),), value) for shape, value in rows]
+    return torch.cat(parts).to(layout.device, layout.dtype)
