@@ -82,7 +82,7 @@ class TestOptimRenewed(TestCase):
         for settings in settings_of(optim_info, device):
             for contiguous in (True, False):
                 params, inputs = problem(device, contiguous=contiguous)
-                losses = self.run_some(optim_info.optim_cls(params, **settings), params, inputs, 20)
+                losses = self.run_some(optim_info.optim_cls(params, **settings), params, inputs)
                 self.assertLess(losses[-1], losses[0])
 
     @on_lbfgs

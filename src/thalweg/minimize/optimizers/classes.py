@@ -39,7 +39,8 @@ Args:
         25.
     tolerance_grad: a gradient counts as zero where its largest entry is this share of the one where
         the first step began.
-    tolerance_change: a call ends where a step changes the loss by no more than this share of it.
+    tolerance_change: a call ends where a step is no longer than this share of the parameters'
+        length.
     line_search_fn: the search, by a name of `minimize.names.SEARCHES` ("strong-wolfe",
         "hager-zhang", "backtracking", "trust-region", ...; PyTorch's "strong_wolfe" too) or an
         object of `minimize.searches`; "auto" for the one that suits the direction; None for steps

@@ -26,7 +26,7 @@ def check_settings(call: str, settings: Mapping[str, Any]) -> None:
         if not 0 <= settings[name] < 1:
             raise ValueError(
                 f"{call}({name}={settings[name]}): tolerances are shares of the first gradient and "
-                "of the loss; give a number from 0 to below 1."
+                "of the parameters' length; give a number from 0 to below 1."
             )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from thalweg.minimize.certificate import CERTIFY_UP_TO, certified, reach
-from thalweg.minimize.inner_product import dot
+from thalweg.minimize.inner_product import dot, length
 from thalweg.minimize.loop import Loop, Move, downhill
 from thalweg.minimize.place import Standing
 from thalweg.minimize.status import Status
@@ -28,7 +28,7 @@ class Limits:
     Attributes:
         iterations: at most so many.
         tolerance: of a gradient that counts as zero.
-        change: of the loss, relative to its size: a step that changes it by no more is the last.
+        change: of the parameters, relative to their length: a step no longer than that is the last.
         certify: whether to ask the Hessian's sign where the gradient counts as zero; None for
             where the direction has the Hessian anyway and there are at most 1000 parameters.
         fits: whether the gradient is known to be the loss's; if not, it is checked where a search
@@ -73,8 +73,9 @@ def stride(loop: Loop, start: Tensor, limits: Limits) -> Ending:
             check_fit(before, loop.place if move.alpha else nearby(loop))
         if not move.alpha:
             return halted(loop, move, limits)
-        if abs(before.value - loop.place.value) <= limits.change * abs(loop.place.value):
-            return Ending("stalled", f"the last step changed little; {slope(loop, limits)}")
+        moved = length(loop.place.x - before.x)
+        if limits.change and moved <= limits.change * reach(loop.place.x, start):
+            return Ending("stalled", f"the last step was short; {slope(loop, limits)}")
     if is_flat(loop, limits) and (ending := judged(loop, start, limits)):
         return ending
     return Ending("out of budget", f"its iterations are spent; {slope(loop, limits)}")
