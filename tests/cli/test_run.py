@@ -23,6 +23,30 @@ ASKED = {
         ["--optimizer", "sgd", "--lr-factor", "2"],
         [{"kind": "optimizer", "name": "sgd"}, {"kind": "learning-rate", "factor": 2.0}],
     ),
+    "optimizer with settings": (
+        ["--optimizer", "sgd(momentum=0.9, nesterov=True)", "--lr", "0.1"],
+        [
+            {
+                "kind": "optimizer",
+                "name": "sgd",
+                "lr": 0.1,
+                "settings": {"momentum": 0.9, "nesterov": True},
+            }
+        ],
+    ),
+    "method": (["--optimizer", "LBFGS"], [{"kind": "method", "name": "l-bfgs"}]),
+    "method and search": (
+        ["--optimizer", "levenberg-marquardt(scale=identity)", "--search", "fixed(step=0.5)"],
+        [
+            {
+                "kind": "method",
+                "name": "levenberg-marquardt",
+                "settings": {"scale": "identity"},
+                "search": "fixed",
+                "search_settings": {"step": 0.5},
+            }
+        ],
+    ),
     "clipping": (["--clip", "1"], [{"kind": "clipping", "norm": 1.0}]),
     "inputs": (["--standardize-inputs"], [{"kind": "input-standardization"}]),
     "stale gradients": (["--clear-stale-gradients"], [{"kind": "clear-stale-gradients"}]),

@@ -20,7 +20,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
     add("--apply", metavar="REPORT", help="apply the verified remedies of a report (JSON)")
-    add("--optimizer", metavar="NAME", help="answer every step with this optimizer")
+    add(
+        "--optimizer",
+        type=values.called,
+        metavar="NAME",
+        help="answer every step with this optimizer or method, as in adam or lbfgs(memory=20)",
+    )
+    add(
+        "--search",
+        type=values.called,
+        metavar="NAME",
+        help="how far a method goes along its direction, as in hager-zhang (default: what suits)",
+    )
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument("--lr", type=values.positive, metavar="X", help="use this learning rate")
     rate.add_argument(
@@ -108,13 +119,47 @@ def about_steps(options: argparse.Namespace) -> list[Intervention]:
     """The optimizer and the learning rate; a rate given with an optimizer is that optimizer's."""
     found: list[Intervention] = []
     if options.optimizer:
-        rate = {} if options.lr is None else {"lr": options.lr}
-        found.append({"kind": "optimizer", "name": options.optimizer.lower(), **rate})
+        found.append(updates_by(options))
+    elif options.search:
+        raise UsageError("--search needs a method to search for: --optimizer lbfgs --search ...")
     elif options.lr is not None:
         found.append({"kind": "learning-rate", "value": options.lr})
     if options.lr_factor is not None:
         found.append({"kind": "learning-rate", "factor": options.lr_factor})
     return found
+
+
+def updates_by(options: argparse.Namespace) -> Intervention:
+    """The intervention that makes every update by the optimizer or method that was named."""
+    from thalweg.interventions import InterventionError, updates_named
+
+    name, settings = options.optimizer
+    try:
+        kind, name = updates_named(name)
+    except InterventionError as error:
+        raise UsageError(f"--optimizer: {error}") from None
+    given = {"settings": settings} if settings else {}
+    if kind == "method":
+        return {"kind": kind, "name": name, **given, **search_of(options, name)}
+    if options.search:
+        raise UsageError(f"--search: {name} makes its step without one; methods such as lbfgs do")
+    rate = {} if options.lr is None else {"lr": options.lr}
+    return {"kind": kind, "name": name, **rate, **given}
+
+
+def search_of(options: argparse.Namespace, method: str) -> dict[str, Any]:
+    """How far a method is to go, if that was said."""
+    idle = {"--lr": options.lr, "--lr-factor": options.lr_factor, "--clip": options.clip}
+    for option, value in idle.items():
+        if value is not None:
+            raise UsageError(
+                f"{option}: {method} finds its own step and takes its own gradients; for steps of "
+                'a fixed length write --search "fixed(step=0.1)"'
+            )
+    if options.search is None:
+        return {}
+    name, settings = options.search
+    return {"search": name} | ({"search_settings": settings} if settings else {})
 
 
 def as_intervention(text: str) -> Intervention:
@@ -137,8 +182,9 @@ COMMAND = Command(
     usage="[options] SCRIPT [ARGS ...]",
     description=(
         "Run a training script, unedited, under interventions: another learning rate, another\n"
-        "optimizer, or the remedies that a diagnosis verified. Without any, this is exactly\n"
-        "`python SCRIPT`. The exit code is the script's."
+        "optimizer, a method that asks for the loss more than once a step (lbfgs, newton-cg,\n"
+        "hessian-free ...), or the remedies that a diagnosis verified. Without any, this is\n"
+        "exactly `python SCRIPT`. The exit code is the script's."
     ),
     example="thalweg run --optimizer adam --lr 0.001 train.py",
     python=(

@@ -87,7 +87,7 @@ class Method(Intervention):
         self._tape, self._rounds = TapeRecorder(), Rounds()
         session.listeners.append(self._tape)
         self._walks: dict[int, Walk] = {}
-        self._scaled = False
+        self._scaled = self._refused = False
         self._unwatch = watch_scalers(self._scaled_to)
 
     def finished(self) -> None:
@@ -126,7 +126,7 @@ class Method(Intervention):
 
     def _step(self, walk: Walk) -> None:
         if self._scaled:
-            raise InterventionError(
+            raise self._refusal(
                 f"method {self.name_}: the script scales its loss (torch.amp.GradScaler), and the "
                 "rounding of float16 leaves nothing for a search to compare. Run it with "
                 "GradScaler(enabled=False) and without autocast"
@@ -134,13 +134,18 @@ class Method(Intervention):
         try:
             walk.step()
         except TROUBLE as error:
-            said = str(error).rstrip(".")
-            raise InterventionError(
-                f"method {self.name_} cannot make this step: {said}. {INSTEAD}"
-            ) from error
+            raise self._refusal(
+                f"method {self.name_} cannot make this step: {str(error).rstrip('.')}. {INSTEAD}"
+            ) from None
+
+    def _refusal(self, said: str) -> InterventionError:
+        self._refused = True
+        return InterventionError(said)
 
     def told(self) -> str:
-        """What it took, and how the last step ended."""
+        """What it took, and how the last step ended; nothing where that was an error."""
+        if self._refused:
+            return ""
         if not self._walks:
             return f"{self.name_}: the script made no optimizer to answer, so nothing was changed"
         return "; ".join(summary(self.name_, walk) for walk in self._walks.values())
