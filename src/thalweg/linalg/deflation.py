@@ -22,7 +22,9 @@ is N = n - k, and mutually orthogonal. Each N z'Bz has mean tr B; their mean x o
 s^2 the sample variance, exactly as for drawing without replacement: N mutually orthogonal vectors
 give the trace itself. For uniform z also s^2 = 2 N^2 / ((N + 2) (N - 1)) (|B|_F^2 - (tr B)^2 / N).
 
-Memory: one vector for each product.
+Where there is no room to keep the test vectors they are independent, and the variance is s^2 / r.
+
+Memory: one vector for each product; for k of them and a block where test vectors are not kept.
 """
 
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ import torch
 from torch import Tensor
 
 from thalweg.linalg.basis import Basis, norm
-from thalweg.linalg.probing import blocks, dots, gaussian, products, work_dtype
+from thalweg.linalg.probing import BLOCK, blocks, dots, gaussian, products, work_dtype
 from thalweg.operators import Operator
 
 # Columns of the random block: with fewer, repeated or clustered eigenvalues hide each other; with
@@ -73,6 +75,7 @@ class Samples:
         lengths: |A z|.
         crossed: 2 N^2 (B z_i . B z_j)^2 for pairs, which has the mean Var N |Bz|^2; any number.
         population: N, the complement's dimension.
+        orthogonal: whether the z are orthogonal to each other; else they are independent.
     """
 
     forms: Tensor
@@ -80,6 +83,7 @@ class Samples:
     lengths: Tensor
     crossed: Tensor
     population: int
+    orthogonal: bool = True
 
     @property
     def variance(self) -> float:
@@ -92,8 +96,8 @@ class Samples:
 
     @property
     def share(self) -> float:
-        """r / N."""
-        return len(self.forms) / self.population
+        """Of the population that was drawn without replacement: r / N, or none of it."""
+        return len(self.forms) / self.population if self.orthogonal else 0.0
 
 
 def krylov_space(
@@ -188,14 +192,23 @@ def random_unit(operator: Operator, basis: Basis, generator: torch.Generator) ->
 
 
 def sampled(
-    operator: Operator, deflation: Deflation, count: int, generator: torch.Generator
+    operator: Operator,
+    deflation: Deflation,
+    count: int,
+    generator: torch.Generator,
+    *,
+    keep: bool = True,
 ) -> Samples:
-    """`count` mutually orthogonal test vectors on the complement; they are added to the basis."""
+    """`count` test vectors on the complement.
+
+    They are added to the basis and orthogonal to each other; or independent, if not to be kept.
+    """
     basis, k = deflation.basis, len(deflation.projected)
     n = operator.size - k
     forms, lengths, squares, crossed = [], [], [], []
-    for size in blocks(count):
-        tests = orthogonal_units(operator, basis, size, generator)
+    draw = orthogonal_units if keep else independent_units
+    for size in blocks(count, BLOCK if keep else COLUMNS):
+        tests = draw(operator, basis, size, generator)
         images = products(operator, tests)
         forms.append(n * dots(tests, images))
         lengths += [norm(image) for image in images.unbind(1)]
@@ -209,6 +222,7 @@ def sampled(
         lengths=torch.tensor(lengths, dtype=torch.float64),
         crossed=torch.cat(none + crossed),
         population=n,
+        orthogonal=keep,
     )
 
 
@@ -221,6 +235,13 @@ def orthogonal_units(
         units.append(random_unit(operator, basis, generator))
         basis.append(units[-1])
     return torch.stack(units, 1)
+
+
+def independent_units(
+    operator: Operator, basis: Basis, count: int, generator: torch.Generator
+) -> Tensor:
+    """Random unit vectors orthogonal to the basis, (n, count)."""
+    return torch.stack([random_unit(operator, basis, generator) for _ in range(count)], 1)
 
 
 def deflated_gram(basis: Basis, k: int, images: Tensor) -> Tensor:

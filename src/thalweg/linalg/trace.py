@@ -13,7 +13,7 @@ All are unbiased. Sources are named where each is written.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -22,9 +22,14 @@ from thalweg.linalg.estimate import Estimate, Sampling, error_of_mean, interval,
 from thalweg.linalg.hutchinson import hutchinson_trace
 from thalweg.linalg.identity import diagonal_by_products
 from thalweg.linalg.probing import check_confidence, check_operator, check_products
+from thalweg.linalg.restart import vector_bytes
 from thalweg.linalg.xnystrace import xnystrace
 from thalweg.linalg.xtrace import xtrace
 from thalweg.operators import Operator
+
+# Vectors beside the basis of "krylov" while a block of products is taken and recorded; where test
+# vectors are kept the blocks are twice as wide.
+BESIDE = 25
 
 Method = Literal["auto", "exact", "krylov", "hutch++", "xtrace", "xnystrace", "hutchinson"]
 
@@ -35,6 +40,7 @@ def trace(
     products: int = 99,
     method: Method = "auto",
     confidence: float = 0.95,
+    memory: int | None = None,
     seed: int = 0,
 ) -> Estimate:
     """The trace of `operator`, with an interval.
@@ -44,20 +50,24 @@ def trace(
         products: to take at most; "exact" takes n, or none where the operator knows its diagonal.
         method: see the module; "auto" is "exact" where the products suffice for it, else "krylov".
         confidence: share of the seeds for which the interval is to hold the trace.
+        memory: bytes that "krylov" may hold, beside the operator's own; with less it deflates fewer
+            directions. None for no limit.
         seed: of the random vectors; the program's own random state is not touched.
 
     Raises:
         TypeError: `operator` is not an Operator.
         ValueError: an unknown method, one that needs the fact ``psd`` of an operator without it,
-            too few products, or a confidence that is no share.
+            too few products, a confidence that is no share, or too little memory, or one for
+            another method than "krylov".
         FloatingPointError: a product is not finite.
 
-    Memory: one vector of n numbers for each product; "hutchinson" and "exact" hold a few only.
+    Memory: one vector of n numbers for each product, or what `memory` says; "hutchinson" and
+    "exact" hold a few only.
     """
     check_operator("trace", operator)
     check_confidence("trace", confidence)
-    if method not in ("auto", "exact", *ESTIMATORS):
-        known = ", ".join(("auto", "exact", *ESTIMATORS))
+    if method not in get_args(Method):
+        known = ", ".join(get_args(Method))
         raise ValueError(f"trace(method={method!r}): choose one of {known}.")
     check_products("trace", products, 1, "an estimate")
     known_diagonal = operator.exact_diagonal() if method in ("auto", "exact") else None
@@ -65,9 +75,14 @@ def trace(
         return exact(known_diagonal.double(), 0, operator, confidence)
     if method == "exact" or (operator.size <= products and method == "auto"):
         return exact(diagonal_by_products(operator), operator.size, operator, confidence)
-    return ESTIMATORS["krylov" if method == "auto" else method](
-        operator, products, confidence, seed
-    )
+    if method in ("auto", "krylov"):
+        return krylov_trace(operator, products, confidence, seed, memory)
+    if memory is not None:
+        raise ValueError(
+            f"trace(method={method!r}, memory={memory}): only 'krylov' keeps to a memory; take it, "
+            "or 'hutchinson' without one, which holds a few vectors in any case."
+        )
+    return ESTIMATORS[method](operator, products, confidence, seed)
 
 
 def exact(diagonal: torch.Tensor, products: int, operator: Operator, confidence: float) -> Estimate:
@@ -78,13 +93,37 @@ def exact(diagonal: torch.Tensor, products: int, operator: Operator, confidence:
     )
 
 
-def krylov_trace(operator: Operator, products: int, confidence: float, seed: int) -> Estimate:
-    """Half the products to a Krylov space, half to test vectors beside it; see `deflation`."""
+def krylov_trace(
+    operator: Operator, products: int, confidence: float, seed: int, memory: int | None = None
+) -> Estimate:
+    """Half the products to a Krylov space, half to test vectors beside it; see `deflation`.
+
+    With room for fewer vectors, the space has at most as many, and the others are tested.
+    """
     check_products("trace", products, 2, "method='krylov'")
-    room = min(products, operator.size)
+    most = min(products, operator.size)
+    room = most + BESIDE if memory is None else basis_room(operator, memory)
+    keep = room >= most + BESIDE
+    deflated = min(most // 2, room)
     generator = torch.Generator().manual_seed(seed)
-    space = krylov_space(operator, room // 2, room, generator)
-    return deflated_trace(operator, space, room, "krylov", confidence, generator)
+    space = krylov_space(operator, deflated, most if keep else deflated, generator)
+    return deflated_trace(operator, space, most, "krylov", confidence, generator, keep=keep)
+
+
+def basis_room(operator: Operator, memory: int) -> int:
+    """Vectors that a basis may hold in `memory` bytes, beside those of a block of products.
+
+    Raises:
+        ValueError: it has no room for one.
+    """
+    one = vector_bytes(operator)
+    if memory < (1 + BESIDE) * one:
+        raise ValueError(
+            f"trace(memory={memory}): method='krylov' of {operator.name}, {operator.size} x "
+            f"{operator.size}, takes at least {(1 + BESIDE) * one} bytes, which are {1 + BESIDE} "
+            "vectors. Give more, or take method='hutchinson'."
+        )
+    return memory // one - BESIDE
 
 
 def hutch_plus_plus(operator: Operator, products: int, confidence: float, seed: int) -> Estimate:
@@ -107,12 +146,14 @@ def deflated_trace(
     method: str,
     confidence: float,
     generator: torch.Generator,
+    *,
+    keep: bool = True,
 ) -> Estimate:
     """tr A on the space, and tr B from test vectors beside it with what is left of `products`."""
     known = float(space.projected.trace())
     beyond = operator.size - len(space.projected)
     count = min(products - space.products, beyond)
-    samples = sampled(operator, space, count, generator)
+    samples = sampled(operator, space, count, generator, keep=keep)
     how = Sampling(
         confidence,
         space.products + count,
@@ -127,7 +168,6 @@ def deflated_trace(
 
 
 ESTIMATORS: dict[str, Callable[[Operator, int, float, int], Estimate]] = {
-    "krylov": krylov_trace,
     "hutch++": hutch_plus_plus,
     "xtrace": xtrace,
     "xnystrace": xnystrace,
