@@ -14,10 +14,10 @@ from torch.optim import SGD, Adam, AdamW, lr_scheduler
 from thalweg.interventions import InterventionError, Method, updates_named
 from thalweg.minimize import Objective, minimize
 from thalweg.minimize.names import DIRECTIONS, SEARCHES
-from thalweg.operators import Fisher, GaussNewton, Layout
+from thalweg.operators import EigenvalueCorrected, Fisher, GaussNewton, Kronecker, Layout
+from thalweg.operators.evaluation import Piece
 from thalweg.optim import OPTIMIZERS
 
-SERVED = [name for name in DIRECTIONS if name not in ("k-fac", "ek-fac")]
 STEPS = 4
 
 
@@ -38,17 +38,28 @@ def problem():
     def loss(logits):
         return F.cross_entropy(logits, y)
 
+    def pieces():
+        return [Piece(lambda p: functional_call(model, p, x), loss)]
+
+    def corrected(flat, settings, basis):
+        at = layout.unflatten(flat)
+        if basis is None:
+            return EigenvalueCorrected.of_pieces(pieces(), at, settings)
+        return EigenvalueCorrected.in_basis_of(basis, pieces(), at, settings)
+
     start = layout.flatten(params)
     objective = Objective(
         lambda flat: loss(output(flat)),
         start,
         gauss_newton=lambda at: GaussNewton(lambda p: output(p["x"]), loss, {"x": at}, convex=True),
         fisher=lambda at: Fisher(lambda p: output(p["x"]), loss, likelihood, {"x": at}),
+        kronecker=lambda at, given: Kronecker.of_pieces(pieces(), layout.unflatten(at), given),
+        eigenvalue_corrected=corrected,
     )
     return objective, start
 
 
-@pytest.mark.parametrize("name", SERVED)
+@pytest.mark.parametrize("name", DIRECTIONS)
 def test_makes_the_steps_that_minimize_makes(name):
     points = []
 
@@ -215,6 +226,17 @@ def test_all_trials_of_a_step_have_one_mask():
     assert 0 < kept.sum() < 12
     (found, _) = run(training, [Method("newton-cg")])
     torch.testing.assert_close(found, torch.where(kept, 1.5, weight), rtol=1e-9, atol=1e-9)
+
+
+def test_the_tape_holds_one_step():
+    method, held = Method("l-bfgs"), []
+
+    def counting(model, optimizer, step):
+        held.append(len(method._tape.values))
+
+    run(script(before_step=counting), [method])
+    assert held[0] > 0
+    assert len(set(held)) == 1
 
 
 def test_the_scheduler_and_the_saved_state_are_the_scripts_own():
