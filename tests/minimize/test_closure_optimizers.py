@@ -141,6 +141,19 @@ def test_every_form_of_closure_gives_the_same_run(name):
         torch.testing.assert_close(end, ends[0], rtol=1e-8, atol=1e-10)
 
 
+def test_backward_on_a_vector_counts_as_the_sum_that_it_differentiates():
+    a, weights = torch.tensor([1.0, 3.0, 9.0]).double(), torch.tensor([5.0, 0.5, 2.0]).double()
+    x = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+
+    def closure():
+        losses = (a * x - 1) ** 2 / 2
+        losses.backward(gradient=weights)
+        return (weights * losses.detach()).sum()
+
+    CLASSES["Newton"]([x]).step(closure)
+    torch.testing.assert_close(x.detach(), 1 / a)
+
+
 def without_zero_grad(model, inputs, targets):
     """What a closure computes that forgets to clear the gradients."""
     loss = cross_entropy(model, inputs, targets)

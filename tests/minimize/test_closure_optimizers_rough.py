@@ -257,7 +257,7 @@ def through_a_file(state):
 
 
 CARRIED = {
-    "LBFGS": {"line_search_fn": "strong_wolfe"},
+    "LBFGS": {"line_search_fn": "strong_wolfe", "tolerance_grad": 0.02},
     "BFGS": {"line_search_fn": "hager-zhang"},
     "NonlinearCG": {},
     "LSR1": {"line_search_fn": "trust-region"},

@@ -195,7 +195,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         """A copy of the settings and of what was learned, which later steps do not change."""
         self._pack()
         try:
-            return copy.copy(super().state_dict())
+            return super().state_dict()
         finally:
             self.state.clear()
 
@@ -230,10 +230,11 @@ class MethodOptimizer(torch.optim.Optimizer):
 
     def _pack(self) -> None:
         """Put a copy of what was learned where PyTorch looks for it: with the first parameter."""
-        state = self._pending if self._running is None else self._running.state_dict()
+        running = self._running
+        state = copy.deepcopy(self._pending) if running is None else running.state_dict()
         if state is not None:
             first = self.param_groups[0]["params"][0]
-            self.state[first] = {"method": self.call, **copy.deepcopy(state)}
+            self.state[first] = {"method": self.call, **state}
 
     def __getstate__(self) -> dict[str, Any]:
         self._pack()
