@@ -153,7 +153,6 @@ WRONG = {
     "method's search's setting": (
         {"kind": "method", "name": "bfgs", "search_settings": {"step": 1}}, "without a search",
     ),
-    "method of layers": ({"kind": "method", "name": "k-fac"}, "needs the model's layers"),
     "method without model": (
         {"kind": "method", "name": "cg", "search": "trust-region"},
         "polak-ribiere[+] has no quadratic model",

@@ -34,8 +34,6 @@ from thalweg.recorder.rounds import Rounds
 from thalweg.recorder.session import Session
 from thalweg.recorder.tape import TapeRecorder
 
-# The matrices that a tape can supply.
-SEEN = frozenset({"hessian", "gauss-newton", "fisher"})
 # What PyTorch, a tape or a direction raise at a loss that does not suit.
 TROUBLE = (RuntimeError, ValueError, TypeError, NotImplementedError, FloatingPointError)
 INSTEAD = (
@@ -164,13 +162,7 @@ class Method(Intervention):
         return f"# {self.name_}: optimizer.step(closure) with an optimizer of thalweg.minimize"
 
     def _direction(self) -> Direction:
-        direction = made(self.name_, DIRECTIONS, self.settings)
-        if direction.needs - SEEN:
-            raise InterventionError(
-                f"method: {self.name_} needs the model's layers, of which a tape knows nothing; "
-                "choose natural-gradient or hessian-free"
-            )
-        return direction
+        return made(self.name_, DIRECTIONS, self.settings)
 
     def _search(self, direction: Direction) -> Search | None:
         if self.search is None:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from thalweg.minimize.objective import Objective
-from thalweg.operators import Fisher, GaussNewton, Layout, Operator
+from thalweg.operators import EigenvalueCorrected, Fisher, GaussNewton, Kronecker, Layout, Operator
 from thalweg.operators.convexity import is_convex
+from thalweg.operators.evaluation import Piece, Settings
 from thalweg.operators.likelihood import likelihood_of
 from thalweg.operators.reduction import reduction_of
 
@@ -81,6 +82,8 @@ class AtHand:
             torch.empty(layout.size, dtype=layout.dtype, device=layout.device),
             gauss_newton=self._gauss_newton,
             fisher=self._fisher,
+            kronecker=self._kronecker,
+            eigenvalue_corrected=self._corrected,
         )
 
     def known(self, x: Tensor) -> float:
@@ -110,6 +113,24 @@ class AtHand:
 
         convex = parts.sums and all(map(is_convex, parts.functions))
         return GaussNewton(output, loss, {"x": x}, convex=convex)
+
+    def _kronecker(self, x: Tensor, settings: Settings) -> Kronecker:
+        """Factors of what the layers do; a decay has no part in them."""
+        return Kronecker.of_pieces(self._pieces(), self._layout.unflatten(x), settings)
+
+    def _corrected(
+        self, x: Tensor, settings: Settings, basis: Kronecker | None
+    ) -> EigenvalueCorrected:
+        """The same with corrected eigenvalues."""
+        pieces, params = self._pieces(), self._layout.unflatten(x)
+        if basis is None:
+            return EigenvalueCorrected.of_pieces(pieces, params, settings)
+        return EigenvalueCorrected.in_basis_of(basis, pieces, params, settings)
+
+    def _pieces(self) -> list[Piece]:
+        """The loss at hand as the one batch that factors are made of."""
+        parts = self._open().parts()
+        return [Piece(parts.output, parts.loss)]
 
     def _fisher(self, x: Tensor) -> Operator:
         """Of the distribution that the loss function stands for; a decay has no part in it."""
