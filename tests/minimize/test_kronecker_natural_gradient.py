@@ -402,6 +402,22 @@ def test_a_direction_goes_on_exactly_from_a_file(corrected, every):
     assert not torch.equal(fresh.propose(other_data(middle)).vector, one.vector)
 
 
+def test_a_step_that_was_proposed_before_saving_is_judged_after_loading():
+    at, (first, second) = Linear().at(vector(8)), (k_fac(), k_fac())
+    d = first.propose(at).vector
+    second.load_state_dict(first.state_dict())
+    for direction in (first, second):
+        direction.moved(at, at.moved(-d))
+    assert second.damping == first.damping > 0
+    assert first.damping > k_fac_damping(at)
+
+
+def k_fac_damping(at):
+    """The damping of a first step."""
+    (direction := k_fac()).propose(at)
+    return direction.damping
+
+
 def other_data(at, seed=21):
     """The same place, with the factors of other data."""
     layer = Linear(seed)
