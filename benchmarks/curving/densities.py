@@ -21,8 +21,8 @@ STAGES, BUDGETS, SEEDS, PROBES = (0, 60), (60, 200), 20, 4
 POINTS = 20_001
 WORDS = f"""The Hessian of the same net after 0 and 60 steps, n = 1,614. The distance is
 Wasserstein's of order 1, in thousandths of the spectrum's width, a mean over {SEEDS} seeds.
-Other libraries share their products among {PROBES} random vectors, as ours does; curvlinops is
-told the ends of the spectrum, which it would otherwise spend products on."""
+Other libraries share their products among {PROBES} random vectors, ours among {PROBES} at most;
+curvlinops is told the ends of the spectrum, which it would otherwise spend products on."""
 
 
 def measure(scale):

@@ -9,7 +9,9 @@ from scipy import stats
 from torch import nn
 from torch.nn import functional as F
 
-from thalweg.linalg.measure import spectral_measure
+from thalweg.linalg.krylov import Krylov
+from thalweg.linalg.measure import Measure, distance, earlier, spectral_measure
+from thalweg.linalg.sharing import single
 from thalweg.linalg.spectral_density import spectral_density, trace_of
 from thalweg.operators import Hessian, Matrix, Operator
 
@@ -204,8 +206,9 @@ def test_a_counts_standard_error_is_that_measured():
 
 def test_a_count_is_at_least_that_of_the_outliers_found():
     found = spectral_density(Diagonal(SPECTRA["outliers"])).count(3.0, math.inf)
-    assert found.value == pytest.approx(4, abs=1e-9)
-    assert found.lower == pytest.approx(4, abs=1e-9)
+    # Beside them the first vector's quadrature may have a node in the gap, of next to no weight.
+    assert found.value == pytest.approx(4, abs=1e-6)
+    assert found.lower == pytest.approx(4, abs=1e-6)
     assert 4 < found.upper < 20  # what the last node stands for may lie above it
 
 
@@ -278,3 +281,97 @@ REFUSALS = {
 def test_refuses(call, error, says):
     with pytest.raises(error, match=says):
         call(Diagonal(SPECTRA["outliers"]))
+
+
+SHARED = {
+    # A wide band wants many vectors, heavy tails want one long run; n = 1,200.
+    "band": (line(1, 3, 1200), {3, 4}),
+    "two bands": (torch.cat([line(-3, -2, 800), line(1, 2, 400)]), {3, 4}),
+    "tails": (torch.arange(1, 1201, dtype=torch.float64) ** -1.5, {1}),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_products_are_shared_by_as_many_vectors_as_the_spectrum_asks_for(name):
+    """And are all taken, but for a remainder."""
+    values, vectors = SHARED[name]
+    operator = Diagonal(values)
+    found = spectral_density(operator, products=62)
+    assert len(found.measures) in vectors
+    assert 62 - len(found.measures) < found.products == operator.count <= 62
+
+
+@pytest.mark.parametrize("name", ["band", "tails"])
+def test_the_chosen_sharing_is_better_than_the_other(name):
+    """Than one vector where several are chosen, than four where one is; a mean over seeds."""
+    values, vectors = SHARED[name]
+
+    def error(density):
+        return sum(wasserstein(values, density(seed)) for seed in range(3))
+
+    def of_four(seed):
+        runs = [
+            spectral_density(Diagonal(values), products=15, probes=1, seed=4 * seed + i)
+            for i in range(4)
+        ]
+        return Together(runs)
+
+    chosen = error(lambda seed: spectral_density(Diagonal(values), products=60, seed=seed))
+    other = (
+        error(lambda seed: spectral_density(Diagonal(values), products=60, probes=1, seed=seed))
+        if 1 not in vectors
+        else error(of_four)
+    )
+    assert chosen < 0.7 * other
+
+
+class Together:
+    """The mean of several densities."""
+
+    def __init__(self, runs):
+        self.runs = runs
+
+    def nodes_and_weights(self):
+        parts = [run.nodes_and_weights() for run in self.runs]
+        return torch.cat([nodes for nodes, _ in parts]), None
+
+    def cdf(self, x):
+        return torch.stack([run.cdf(x) for run in self.runs]).mean(0)
+
+
+def test_a_measure_less_what_was_found_keeps_the_rest_and_its_doubt():
+    """The integral over both parts is the whole's; so is what the last products changed."""
+    krylov = Krylov(Diagonal(SPECTRA["outliers"]), seed=0)
+    for _ in range(8):
+        krylov.grow()
+    whole, found = Measure.of(krylov), single(krylov.ritz(), 300)
+    assert [round(float(x)) for x in whole.nodes[found]] == [-4, 5, 9, 20, 50]
+    rest, share = whole.without(found), 1 - float(whole.weights[found].sum())
+    taken = float(whole.weights[found] @ whole.nodes[found].cos())
+    assert share * rest.integral(torch.cos) + taken == pytest.approx(whole.integral(torch.cos))
+    assert whole.doubt(torch.cos) > 1e-6
+    assert share * rest.doubt(torch.cos) == pytest.approx(whole.doubt(torch.cos), rel=1e-6)
+    assert float(rest.weights.sum()) == pytest.approx(1)
+
+
+def test_an_earlier_measure_is_that_of_the_shorter_run():
+    krylov, short = (Krylov(Diagonal(SPECTRA["indefinite"]), seed=0) for _ in range(2))
+    for _ in range(12):
+        krylov.grow()
+    for _ in range(5):
+        short.grow()
+    before, then = earlier(krylov.ritz(), 5), Measure.of(short)
+    for one, other in ((before.nodes, then.nodes), (before.weights, then.weights)):
+        torch.testing.assert_close(one, other)
+    torch.testing.assert_close(before.errors, then.errors, rtol=1e-9, atol=1e-9)
+
+
+def test_the_distance_of_two_measures_is_the_area_between_them():
+    def of(nodes, weights):
+        nodes, weights = (torch.tensor(x, dtype=torch.float64) for x in (nodes, weights))
+        return Measure(nodes, weights, torch.zeros_like(nodes), True, (nodes, weights))
+
+    one, other = of([0.0, 1.0], [0.5, 0.5]), of([0.0, 3.0], [0.25, 0.75])
+    # Between 0 and 1 a half against a quarter, then 1 against a quarter.
+    assert distance(one, other) == pytest.approx(0.25 + 2 * 0.75)
+    assert distance(one, one) == 0

@@ -47,8 +47,21 @@ class Measure:
         """That of the vector which `krylov` started from."""
         ritz = krylov.ritz()
         rule = ritz.values, ritz.weights[0].square()
-        coarse = rule if krylov.closed else coarser(ritz)
+        before = earlier(ritz, max(1, 3 * len(ritz.values) // 4))
+        coarse = rule if krylov.closed else (before.nodes, before.weights)
         return cls(*rule, ritz.errors, krylov.closed, coarse)
+
+    def without(self, found: Tensor) -> "Measure":
+        """The measure of b less its components on the eigenvectors of some nodes, at length 1.
+
+        Args:
+            found: which nodes; boolean, shape (m,), not all.
+        """
+        rest = 1 - self.weights[found].sum()
+        coarse = torch.cat([self.coarse[0], self.nodes[found]])
+        weights = torch.cat([self.coarse[1], -self.weights[found]])
+        kept = self.nodes[~found], self.weights[~found] / rest, self.errors[~found]
+        return Measure(*kept, self.closed, (coarse, weights / rest))
 
     @property
     def reach(self) -> Tensor:
@@ -87,7 +100,7 @@ class Measure:
 
 def weighted(nodes: Tensor, weights: Tensor, function: Function) -> float:
     """The sum of f at the nodes by weight; a node without weight does not count."""
-    seen = weights > 0
+    seen = weights != 0
     return float(weights[seen] @ function(nodes[seen]))
 
 
@@ -106,9 +119,18 @@ def spectral_measure(
     return Measure.of(krylov), krylov.products
 
 
-def coarser(ritz: Ritz) -> tuple[Tensor, Tensor]:
-    """The Gauss rule of three quarters of the products, at least one."""
+def earlier(ritz: Ritz, products: int) -> Measure:
+    """The measure as it was after so many products."""
     tridiagonal = (ritz.weights * ritz.values) @ ritz.weights.T
-    m = max(1, 3 * len(tridiagonal) // 4)
-    values, weights = torch.linalg.eigh(tridiagonal[:m, :m])
-    return values, weights[0].square()
+    values, weights = torch.linalg.eigh(tridiagonal[:products, :products])
+    beta = float(tridiagonal[products - 1, products].abs()) if products < len(ritz.values) else 0.0
+    rule = values, weights[0].square()
+    return Measure(*rule, beta * weights[-1].abs() + ritz.rounding, False, rule)
+
+
+def distance(one: Measure, other: Measure) -> float:
+    """The area between two distribution functions (Wasserstein's distance of order 1)."""
+    kinks = [m.nodes + sign * m.reach for m in (one, other) for sign in (-1, 1)]
+    x = torch.cat(kinks).sort().values
+    middle = (x[1:] + x[:-1]) / 2  # in between both rise in lines
+    return float((one.below(middle) - other.below(middle)).abs() @ x.diff())

@@ -6,10 +6,13 @@ spectral measure (`linalg.measure`) stands for the whole spectrum's. S. Ubaru, J
 2017); for networks B. Ghorbani, S. Krishnan & Y. Xiao (ICML 2019).
 
 A random vector sees an outlier, whose share is 1/n, with a weight as uncertain as 1/n is small: it
-may be 0 or 5/n. So a first run, of two fifths of the products, finds the ends of the spectrum; what
-has converged there becomes an atom of weight exactly 1/n, and the later vectors see the rest only,
-whose narrower range they resolve the better. Were an eigenvalue repeated, its further copies are
-part of that rest.
+may be 0 or 5/n. So what has converged in the first run becomes an atom of weight exactly 1/n, the
+first vector's measure stands for the rest without it, and later vectors see the rest only, whose
+narrower range they resolve the better. Were an eigenvalue repeated, its node would be too heavy for
+an atom (or its further copies a part of the rest).
+
+The products are shared by as many vectors as the spectrum asks for (`linalg.sharing`): a network's
+Hessian, whose spectrum has heavy tails, gets one long run, a broad spectrum several short ones.
 
 Between nodes that stand for many eigenvalues the weight is spread, half way to the nearer neighbour
 and no further than the residual allows.
@@ -35,13 +38,9 @@ from thalweg.linalg.estimate import Estimate, Sampling, interval, unit_rounding
 from thalweg.linalg.krylov import Krylov
 from thalweg.linalg.measure import Function, Measure, spectral_measure
 from thalweg.linalg.probing import check_confidence, check_operator, check_products, work_dtype
+from thalweg.linalg.sharing import balanced, single
 from thalweg.linalg.student import MANY, t_quantile
 from thalweg.operators import Operator
-
-# Share of the products that look for the ends of the spectrum.
-FIRST_RUN = 0.4
-# A Ritz value is taken for an eigenvalue where its error is below this share of |A|.
-CONVERGED = 1e-3
 
 
 @final
@@ -53,7 +52,7 @@ class SpectralDensity:
         size: n.
         atoms: eigenvalues known one by one, ascending, of weight 1/n each; float64.
         atom_errors: an eigenvalue lies within this of each atom; float64.
-        measures: of random vectors orthogonal to the atoms' eigenvectors, each standing for the
+        measures: of random vectors less the atoms' eigenvectors, each standing for the
             n - len(atoms) other eigenvalues; none where the atoms are all.
         products: that it took.
         rounding: of a product, as a share of its length.
@@ -169,7 +168,7 @@ class SpectralDensity:
         return Estimate(
             value,
             error,
-            max(sure + self.rest * least - reach, 0.0),
+            min(max(sure + self.rest * least - reach, 0.0), float(self.size)),
             min(sure + self.rest * most + reach, float(self.size)),
             confidence,
             self.products,
@@ -230,7 +229,8 @@ def spectral_density(
     Args:
         operator: symmetric, n x n.
         products: to take at most; with n of them all eigenvalues are found, exactly.
-        probes: random vectors after the first run. More make a share surer, fewer resolve finer.
+        probes: random vectors at most. More make a share surer, fewer resolve finer; how many
+            there are is chosen by the first one's measure.
         seed: of the random vectors; the program's own random state is not touched.
 
     Raises:
@@ -244,47 +244,44 @@ def spectral_density(
     check_products("spectral_density", products, 5 * probes, f"probes={probes}")
     if operator.size <= products:
         return exact_density(operator)
-    first = Krylov(operator, seed=seed)
-    while first.products < int(FIRST_RUN * products) and not first.closed:
-        first.grow()
-    atoms, errors, basis = converged(first)
+    first, sharing = balanced(operator, products, probes, seed)
+    # Fewer eigenvalues than products: they are repeated, which vectors less one of each will see.
+    repeated = first.closed and products - first.products >= sharing
+    found = single(first.ritz(), operator.size, every=repeated)
+    measures = [] if repeated else [Measure.of(first).without(found)]
+    atoms = Atoms.of(first, found)
     spent = first.products
     del first  # its basis
-    return sampled_rest(operator, (atoms, errors, basis), products, spent, probes, seed)
-
-
-def sampled_rest(
-    operator: Operator,
-    found: tuple[Tensor, Tensor, Basis],
-    products: int,
-    spent: int,
-    probes: int,
-    seed: int,
-) -> SpectralDensity:
-    """The density from atoms, their errors and eigenvectors, and random vectors beside those."""
-    atoms, errors, basis = found
     generator = torch.Generator().manual_seed(seed + 1)
-    beside = Beside(operator, basis)
-    steps = (products - spent) // probes
-    measures = []
-    for _ in range(probes):
-        start = random_unit(operator, basis, generator).to(operator.dtype)
-        measure, taken = spectral_measure(beside, start, steps)
+    steps = (products - spent) // max(1, sharing - len(measures))
+    while len(measures) < sharing:
+        start = random_unit(operator, atoms.basis, generator).to(operator.dtype)
+        measure, taken = spectral_measure(Beside(operator, atoms.basis), start, steps)
         measures.append(measure)
         spent += taken
     rounding = unit_rounding(operator.dtype)
-    return SpectralDensity(operator.size, atoms, errors, tuple(measures), spent, rounding)
+    return SpectralDensity(
+        operator.size, atoms.values, atoms.errors, tuple(measures), spent, rounding
+    )
 
 
-def converged(krylov: Krylov) -> tuple[Tensor, Tensor, Basis]:
-    """Ritz values that are eigenvalues, ascending, their errors, and their vectors."""
-    ritz = krylov.ritz()
-    found = ritz.errors <= CONVERGED * ritz.values.abs().max()
-    operator = krylov.operator
-    basis = Basis(operator.size, dtype=work_dtype(operator), device=operator.device)
-    for weights in ritz.weights[:, found].unbind(1):
-        basis.append(krylov.vector(weights).to(basis.dtype))
-    return ritz.values[found], ritz.errors[found], basis
+@final
+@dataclass(frozen=True, eq=False)
+class Atoms:
+    """Eigenvalues, ascending, within what they are known, and their vectors."""
+
+    values: Tensor
+    errors: Tensor
+    basis: Basis
+
+    @classmethod
+    def of(cls, krylov: Krylov, found: Tensor) -> "Atoms":
+        """Those Ritz pairs that `found`, boolean, says."""
+        ritz, operator = krylov.ritz(), krylov.operator
+        basis = Basis(operator.size, dtype=work_dtype(operator), device=operator.device)
+        for weights in ritz.weights[:, found].unbind(1):
+            basis.append(krylov.vector(weights).to(basis.dtype))
+        return cls(ritz.values[found], ritz.errors[found], basis)
 
 
 def exact_density(operator: Operator) -> SpectralDensity:
