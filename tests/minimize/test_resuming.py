@@ -162,3 +162,24 @@ def test_another_loss_is_asked_for_anew_and_what_was_learned_kept():
     walk.evaluate_again()
     assert walk.place.value == pytest.approx(float(((walk.place.x - 3.0) ** 2).sum()))
     assert same(learned, made.state_dict())
+
+
+def test_how_long_nothing_was_gained_is_state():
+    """A loss that shows none of its steps is left standing after as many, stopped between or not."""
+
+    def standing():
+        flat = Objective(lambda x: (torch.tensor(1.0).double(), x), START, gives_gradient=True)
+        made = direction_named("steepest-descent")
+        return Loop(flat, START, made, SEARCHES["fixed"](), 100)
+
+    def stepped(walk):
+        taken = 0
+        while walk.step().alpha:
+            taken += 1
+        return taken
+
+    one, two = standing(), standing()
+    for _ in range(5):
+        assert one.step().alpha
+    two.load_state_dict(one.state_dict())
+    assert stepped(one) == stepped(two) == stepped(standing()) - 5
