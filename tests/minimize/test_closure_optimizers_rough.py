@@ -448,3 +448,34 @@ def test_rules_do_not_load_methods():
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 assert "minimize" not in ast.unparse(node), path
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU beside the CPU")
+@pytest.mark.parametrize("name", ["LBFGS", "NewtonCG", "BFGS"])
+def test_parameters_of_two_devices_go_where_those_of_one_go(name):
+    ends = []
+    for device in ("cpu", "cuda"):
+        x = nn.Parameter(torch.tensor([-1.2], dtype=torch.float64))
+        y = nn.Parameter(torch.tensor([1.0], dtype=torch.float64, device=device))
+        optimizer = CLASSES[name]([x, y], max_iter=10, line_search_fn="strong-wolfe")
+
+        def compute(x=x, y=y):
+            return ((1 - x) ** 2 + 100 * (y.to(x.device) - x**2) ** 2).sum()
+
+        stepped(optimizer, conventional(optimizer, compute), 2)
+        twin = CLASSES[name]([x, y], max_iter=10, line_search_fn="strong-wolfe")
+        twin.load_state_dict(through_a_file(optimizer.state_dict()))
+        stepped(twin, conventional(twin, compute), 2)
+        ends.append(torch.cat([x.detach(), y.detach().cpu()]))
+    torch.testing.assert_close(ends[1], ends[0], rtol=1e-9, atol=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_step_on_a_gpu_draws_the_same_masks_throughout():
+    model, inputs, targets = small_net()
+    model = nn.Sequential(model[0], nn.Dropout(0.5), *model[1:]).cuda()
+    optimizer, masks = CLASSES["LBFGS"](model.parameters(), line_search_fn="strong-wolfe"), []
+    model[1].register_forward_hook(lambda m, given, out: masks.append(out == 0))
+    optimizer.step(lambda: cross_entropy(model, inputs.cuda(), targets.cuda()))
+    assert len(masks) > 2
+    assert all(torch.equal(mask, masks[0]) for mask in masks)
