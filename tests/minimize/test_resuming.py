@@ -165,7 +165,7 @@ def test_another_loss_is_asked_for_anew_and_what_was_learned_kept():
 
 
 def test_how_long_nothing_was_gained_is_state():
-    """A loss that shows none of its steps is left standing after as many, stopped between or not."""
+    """A loss that shows none of its steps is left after as many, stopped between or not."""
 
     def standing():
         flat = Objective(lambda x: (torch.tensor(1.0).double(), x), START, gives_gradient=True)
