@@ -6,6 +6,7 @@ import pytest
 import torch
 from second_order_places import At, descend, turned, vector
 
+from thalweg.minimize import Objective, minimize
 from thalweg.minimize.directions.hessian_free import HessianFree, hessian_free_step, lowest
 from thalweg.minimize.directions.truncated_cg import Iterate, is_slow, truncated_cg
 from thalweg.operators import GaussNewton, Matrix
@@ -176,6 +177,23 @@ def test_a_net_learns_faster_than_by_gradient_descent():
         plain.step()
     assert path[-1].value < net.loss(x).item()
     assert direction.evaluations >= 15
+
+
+def test_losses_looked_at_and_products_are_counted():
+    net, products = Net(), []
+
+    def matrix(x):
+        made = net.matrix(x)
+        product = made._product
+        made._product = lambda v: products.append(1) or product(v)
+        return made
+
+    direction = HessianFree(net.loss)
+    objective = Objective(net.loss, net.start, gauss_newton=matrix)
+    counts = minimize(objective, net.start, direction, max_evaluations=60, certify=False).counts
+    assert direction.evaluations > 10
+    assert counts.losses == counts.gradients + direction.evaluations
+    assert counts.products == len(products)
 
 
 def test_damping_and_start_are_carried_on():

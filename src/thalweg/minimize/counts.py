@@ -10,7 +10,8 @@ class Counts:
     """Tallies of a run, counted as it goes.
 
     Attributes:
-        losses: evaluations of the loss; all of them, those of the certificate included.
+        losses: evaluations of the loss; all of them, those of the certificate included, and those
+            by which a direction compares its own steps.
         gradients: evaluations of the gradient; each comes with a loss.
         products: with the Hessian, Gauss-Newton or Fisher matrix.
         matrices: places at which such a matrix was made; each takes a loss and a gradient more.

@@ -105,7 +105,9 @@ class Loop:
     def proposal(self) -> Proposal:
         """Where the direction wants to go from here; asked once at each place."""
         if self._proposal is None:
+            asked = getattr(self.direction, "evaluations", 0)
             self._proposal = self.direction.propose(self.place)
+            self.counts.losses += getattr(self.direction, "evaluations", 0) - asked
         return self._proposal
 
     @property

@@ -74,11 +74,8 @@ class Running:
             eigenvalue_corrected=loss.eigenvalue_corrected,
         )
 
-        def value(x: Tensor) -> Tensor:
-            objective.counts.losses += 1
-            return loss.value(x)
-
-        direction = method.direction(settings, **({"loss": value} if method.looks_back else {}))
+        own = {"loss": loss.value} if method.looks_back else {}
+        direction = method.direction(settings, **own)
         search = chosen(search, direction)
         self.lengthened = None if isinstance(search, TrustRegion) else Lengthened(search)
         self.loop = Loop(objective, start, direction, self.lengthened or search, 0)
