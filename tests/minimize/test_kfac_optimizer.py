@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from thalweg.minimize import KFAC, GaussNewton, HessianFree, LevenbergMarquardt, NaturalGradient
 from thalweg.minimize.directions.kronecker_natural_gradient import KroneckerNaturalGradient
+from thalweg.minimize.optimizers.apart import Apart
 from thalweg.operators import Kronecker
 from thalweg.operators.evaluation import Settings
 
@@ -258,31 +259,72 @@ def test_a_forward_of_the_instance_s_own_is_put_back_and_used():
 
 
 def test_what_is_drawn_after_the_model_is_drawn_again():
-    # Label noise: the closure draws, calls a model that draws, and draws again.
+    # The closure draws, calls a model that draws, and draws the samples' weights.
+    def parts(model, inputs):
+        output = model(inputs + 0.1 * torch.randn_like(inputs))
+        return output, torch.rand(len(inputs)).double()
+
+    def weighed(output, others):
+        targets, weights = others
+        return (weights * F.cross_entropy(output, targets, reduction="none")).mean()
+
     def closure_of(model, optimizer, inputs, targets):
         def closure():
-            noisy = inputs + 0.1 * torch.randn_like(inputs)
-            output = model(noisy)
-            flips = torch.rand(len(targets)) < 0.3
-            return F.cross_entropy(output, torch.where(flips, 1 - targets, targets))
+            output, weights = parts(model, inputs)
+            return weighed(output, (targets, weights))
 
         return closure
 
     def pair_of(model, optimizer, inputs, targets):
         def closure():
-            noisy = inputs + 0.1 * torch.randn_like(inputs)
-            output = model(noisy)
-            flips = torch.rand(len(targets)) < 0.3
-            return output, torch.where(flips, 1 - targets, targets)
+            output, weights = parts(model, inputs)
+            return output, (targets, weights)
 
         return closure
 
     settings = {"kind": "exact"}
-    want, _ = trained(
-        lambda m: KFAC(m.parameters(), model=m, loss=F.cross_entropy, **settings), pair_of
-    )
+    want, _ = trained(lambda m: KFAC(m.parameters(), model=m, loss=weighed, **settings), pair_of)
     got, _ = trained(lambda m: KFAC(m, **settings), closure_of)
     assert same(got, want)
+
+
+def test_it_begins_as_published_for_minibatches():
+    settings = KFAC(net()).param_groups[0]
+    expected = {"kind": "monte-carlo", "draws": 1, "decay": 0.95, "damping_every": 5}
+    assert expected.items() <= settings.items()
+    assert settings["damping_factor"] == pytest.approx((19 / 20) ** 5)
+    assert settings["split"] == "factored"
+    assert settings["momentum"] is None
+
+
+def test_rows_of_the_output_are_those_of_the_model_s_samples(monkeypatch):
+    class Flat(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 2).double()
+
+        def forward(self, x):
+            return self.layer(x).reshape(-1, 2)
+
+    seen, own = [], Kronecker.of_pieces.__func__
+
+    def watched(cls, pieces, *rest):
+        seen.extend(piece.samples for piece in pieces)
+        return own(cls, pieces, *rest)
+
+    monkeypatch.setattr(Kronecker, "of_pieces", classmethod(watched))
+    model, inputs = Flat(), torch.randn(5, 4, 3).double()
+    optimizer = KFAC(model)
+    optimizer.step(lambda: model(inputs).square().mean())
+    assert seen == [5]
+
+
+def test_an_output_of_16_bits_is_taken_as_one_of_32():
+    model, inputs = nn.Linear(3, 2).bfloat16(), torch.ones(4, 3).bfloat16()
+    apart = Apart("KFAC", model, lambda: model(inputs).sum())
+    assert apart.output().dtype == torch.float32
+    assert apart.loss(torch.full((4, 2), 0.1)).dtype == torch.float32
+    assert apart.counted() == 4
 
 
 def test_draws_are_new_at_each_making_and_the_same_in_a_second_run():
