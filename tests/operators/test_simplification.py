@@ -3,7 +3,6 @@
 import pytest
 import torch
 from networks import normal, relative
-from torch.nn import functional as F
 
 from thalweg.operators.linear_tape import recorded
 from thalweg.operators.seen import place
@@ -35,9 +34,42 @@ def in_another_layout(x, y):
     return ((x @ A).t() + y).t().reshape(2, 8) @ WIDE
 
 
-def reused(x, y):
+def used_twice(x, y):
     shared = x * A + y * B
     return shared @ A + shared.sum(1, keepdim=True) + shared
+
+
+def used_by_three_sums(x, y):
+    shared = x * A - y * B
+    return (shared * A).sum(0) + (shared * B).sum(1, keepdim=True) + (shared * C).sum()
+
+
+def product_used_twice(x, y):
+    product = x @ A
+    return (product + y) @ B + product.sum(0)
+
+
+def chain_used_twice(x, y):
+    chain = x * A * B
+    return chain @ A + chain
+
+
+def view_used_twice(x, y):
+    view = (x @ A).view(2, 8)
+    return (view + y.view(2, 8)) @ WIDE - view
+
+
+def one_view_written_twice(x, y):
+    total = torch.zeros(4, 4, dtype=x.dtype)
+    row = total[1]
+    row.add_(x[1])
+    row.mul_(2)
+    return total @ A + y
+
+
+def of_two_precisions(x, y):
+    single = x.float() * A.float()
+    return single * B + (x.float() * A.float()).add_(y) * B
 
 
 # Functions linear in two 4 x 4 matrices, and how many operations remain that are no views.
@@ -75,7 +107,17 @@ FUNCTIONS = {
     "stacks the other way": (lambda x, y: torch.bmm(x[None], A[None]).transpose(0, 1)[:, 0], 1),
     "turned product": (lambda x, y: (A @ x).t() @ B + (y.t() @ A).t(), 3),
     "the same twice": (lambda x, y: (x @ A) * B + (x @ A).sum(0), 3),
-    "sum used twice": (reused, 6),
+    "plus a constant": (lambda x, y: (x * A + B) * B - y, 4),
+    "plus nothing": (lambda x, y: x[:1] * A * 2 - torch.zeros(4, 4, dtype=x.dtype), 1),
+    "plus nothing of another shape": (lambda x, y: torch.zeros(4, 4, dtype=x.dtype) + x[:1] * 2, 2),
+    "other numbers": (lambda x, y: torch.add(x, y, alpha=2) @ A + torch.add(x, y, alpha=3) @ B, 4),
+    "sum used twice": (used_twice, 6),
+    "sum used by three sums": (used_by_three_sums, 10),
+    "product used twice": (product_used_twice, 5),
+    "chain used twice": (chain_used_twice, 2),
+    "view used twice": (view_used_twice, 4),
+    "one view written twice": (one_view_written_twice, None),
+    "two precisions": (of_two_precisions, None),
     "with itself": (lambda x, y: (x @ A) + (x @ A), 2),
     "memory in steps": (written_in_steps, None),
     "over itself": (over_itself, None),
@@ -181,16 +223,22 @@ def test_what_was_recorded_is_not_kept():
     assert [tuple(one.shape) for one in tape.constants] == [(4, 4)]
 
 
-def test_precisions_are_not_mixed():
-    single = A.float()
-    tape = tape_of(lambda x, y: (x.float() * single).double() * B + y)
-    given = inputs()
-    expected = (given["x"].float() * single).double() * B + given["y"]
-    assert relative(tape(given)["z"], expected) < 1e-15
+IN_PLACE = {
+    "a factor": (lambda x, y: (x @ A) * B, [aten.mm.default, aten.mul_.Tensor]),
+    "a term": (lambda x, y: (x @ A) + y * C, [aten.mm.default, aten.addcmul_.default]),
+    "a product": (lambda x, y: (x @ A) + (y @ B), [aten.mm.default, aten.addmm.out]),
+    "a view": (lambda x, y: (x @ A).view(2, 8) * WIDE[:2], [aten.mm.default, aten.mul_.Tensor]),
+    "an operand": (chain_used_twice, [aten.mul.Tensor, aten.addmm.default]),
+    "an input": (lambda x, y: x * A, [aten.mul.Tensor]),
+}
 
 
-def test_random_numbers_are_drawn_anew_for_each_operation_that_draws():
-    """Two operations that draw are not one, although they have the same operands."""
-    torch.manual_seed(0)
-    tape = tape_of(lambda x, y: F.dropout(x, 0.5, True) - F.dropout(x, 0.5, True))
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_what_nothing_else_needs_is_written_over(name):
+    function, targets = IN_PLACE[name]
+    assert [node.target for node in operations(tape_of(function))] == targets
+
+
+def test_what_draws_is_not_merged():
+    tape = tape_of(lambda x, y: torch.rand_like(x) - torch.rand_like(x))
     assert bool(tape(inputs())["z"].any())

@@ -104,22 +104,29 @@ def coefficient(node: fx.Node, place: int, constants: Constants) -> Coefficient 
     """By what `node` multiplies its argument at `place`; None where that is no constant."""
     if place not in LINEAR_IN[node.target]:
         return None
-    other: Any = node.args[1 - place] if len(node.args) == 2 else None
     match node.target:
-        case aten.add.Tensor | aten.sub.Tensor if place == 0:
-            return 1.0
-        case aten.add.Tensor:
-            return float(node.kwargs.get("alpha", 1))  # type: ignore[arg-type]
-        case aten.sub.Tensor:
-            return -float(node.kwargs.get("alpha", 1))  # type: ignore[arg-type]
+        case aten.add.Tensor | aten.sub.Tensor:
+            return in_a_sum(node, place, constants)
         case aten.neg.default:
             return -1.0
         case aten.mul.Tensor | aten.mul.Scalar:
+            other = node.args[1 - place]
             return None if flows(other) else number(value(other, constants))
         case aten.div.Scalar:
-            return 1 / float(other) if other else None
+            divisor = number(node.args[1])
+            return 1 / divisor if divisor else None
         case _:
             return by_trial(node, place, constants)
+
+
+def in_a_sum(node: fx.Node, place: int, constants: Constants) -> float | None:
+    """The sign and factor of a summand; None where the other is a constant that is not zero."""
+    other = node.args[1 - place]
+    if not flows(other) and bool(torch.as_tensor(value(other, constants)).any()):
+        return None
+    sign = -1.0 if node.target is aten.sub.Tensor else 1.0
+    alpha: Any = node.kwargs.get("alpha", 1)
+    return sign * float(alpha) if place == 1 else 1.0
 
 
 def by_trial(node: fx.Node, place: int, constants: Constants) -> Tensor | None:
@@ -152,12 +159,11 @@ def alike(node: fx.Node, terms: Terms) -> bool:
 
 def write_out(graph: fx.Graph, node: fx.Node, terms: Terms, constants: Constants) -> None:
     """Put the sum in `node`'s place, cheap beginnings first."""
-    total: fx.Node | None = None
+    total: Any = None
     with graph.inserting_before(node):
         for source, by in sorted(terms.items(), key=lambda term: rank(*term)):
             total = plus_term(graph, total, source, by, constants)
-    if total is not None and total.meta[KEY].shape == node.meta[KEY].shape:
-        node.replace_all_uses_with(total)
+    node.replace_all_uses_with(total)
 
 
 def plus_term(

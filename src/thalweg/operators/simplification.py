@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import fx
-from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.operators.pointwise import Constants, constant, gather
 from thalweg.operators.seen import KEY, seen_of
@@ -159,8 +158,7 @@ def identity(node: fx.Node, constants: Constants) -> Any:
     """What nodes have in common that stand for the same result."""
     if node.op == "get_attr":
         return id(constants[str(node.target)])
-    given = (node.args, node.kwargs)
-    return node.target, repr(tree_map(lambda _: 0, given)), tuple(map(repr, tree_leaves(given)))
+    return node.target, repr(node.args), repr(node.kwargs)
 
 
 def sweep(graph: fx.Graph) -> None:
