@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from thalweg.landscapes import rosenbrock
+from thalweg.landscapes.more_garbow_hillstrom import PROBLEMS
 from thalweg.minimize import Objective, Result, minimize
 from thalweg.minimize.directions.limited_memory import LBFGS
+from thalweg.minimize.names import memory_for
 from thalweg.minimize.searches import StrongWolfe
 from thalweg.operators import Matrix
 
@@ -147,8 +149,15 @@ def test_grad_mode_does_not_matter():
 
 def test_objects_stand_for_names():
     named = minimize(VALLEY, VALLEY.start, "l-bfgs", "strong-wolfe")
-    made = minimize(VALLEY, VALLEY.start, LBFGS(), StrongWolfe())
+    made = minimize(VALLEY, VALLEY.start, LBFGS(100), StrongWolfe())
     assert named.history == made.history
+
+
+@pytest.mark.parametrize(
+    "size, pairs", [(1, 100), (10_000, 100), (25_000, 40), (100_000, 10), (25_000_000, 10)]
+)
+def test_memories_are_long_where_vectors_are_short(size, pairs):
+    assert memory_for(size) == pairs
 
 
 REFUSED = {
@@ -179,3 +188,10 @@ def test_what_cannot_be_is_refused_with_advice(name):
     call, advice = REFUSED[name]
     with pytest.raises((TypeError, ValueError), match=advice):
         call()
+
+
+def test_a_minimum_of_large_residuals_is_no_saddle_by_their_rounding():
+    """Terms are of the size of the start's loss, a million times the minimum's; no escape."""
+    known = PROBLEMS["33 linear, rank 1"]
+    result = minimize(known.loss, known.start, escape=False)
+    assert result.status == "converged", result

@@ -31,7 +31,8 @@ def minimize(
         f: from a tensor like x0 to a scalar tensor that autograd can differentiate; or an
             `Objective`, which may know its gradient and its matrices itself.
         x0: where to start: real floating point, of any shape; it is not changed.
-        direction: where to step; a name ("l-bfgs", "bfgs", "polak-ribiere+", ...) or an object.
+        direction: where to step; a name ("l-bfgs", "bfgs", "polak-ribiere+", ...) or an object. By
+            name L-BFGS keeps 100 pairs of up to 10,000 parameters each, 10 of 100,000 and more.
         search: how far; a name or an object. None for the strong Wolfe conditions, as tight as the
             direction wants them. "trust-region" or a `TrustRegion` steps to the minimum of the
             direction's model within a radius instead.

@@ -172,8 +172,8 @@ class Run:
         if not self._certify:
             return Certificate("its curvature was not asked")
         place = self._loop.place
-        size, negligible = reach(place.x, self._start), self._tolerance.negligible(place.value)
-        return certified(self._loop, size, negligible)
+        size, telling = reach(place.x, self._start), self._tolerance.telling(place.value)
+        return certified(self._loop, size, telling)
 
     def _note(self, alpha: float, kind: Kind) -> None:
         place = self._loop.place
@@ -240,7 +240,7 @@ def chosen(
         ValueError: a name that none has, or the objective lacks what they ask for.
     """
     if isinstance(direction, str):
-        direction = direction_named(direction)
+        direction = direction_named(direction, objective.size)
     if search is None:
         search = suited_search(direction)
     elif isinstance(search, str):

@@ -3,13 +3,14 @@ r"""When a run has come to a critical point, measured against the problem's own 
 Both must hold:
 
     |g|_inf      <=  tol |g_0|_inf
-    expected     <=  (tol / 1000)^2 (|f| + f_0 - f),  or the rounding of |f| where that is more
+    expected     <=  tol^4 (|f| + f_0 - f),  or the rounding of |f| where that is more
 
 `expected` is the decrease that the direction's model promises, half of -alpha g'd. The gradient
 alone would not do: from a start far away, where it is huge, a millionth of it may still be a steep
-slope, while a method that converges goes three digits further for one or two evaluations. A
-gradient falls with the root of the loss, hence the squares. Where the gradient is small and a
-search finds nothing lower, the second condition is taken for fulfilled.
+slope. A start may be as far away as to have a gradient 1 / tol times what is usual; a gradient
+falls with the root of the loss, hence tol^4. A method that converges gets there in one evaluation
+or two. Where the gradient is small and a search finds nothing lower, the second condition is taken
+for fulfilled.
 
 Nothing here has a unit. Multiplying the loss by any constant multiplies both sides alike, so that
 a run takes the same steps and ends at the same point.
@@ -20,8 +21,9 @@ from typing import final
 
 from thalweg.minimize.contract import Proposal
 
-# The digits of the gradient that a start far away may hide.
-FAR_START = 1e-3
+# Of the decrease that a gradient at the tolerance promises, the root of the share that tells a
+# saddle. Less may be the rounding of sums whose terms are as large as the losses met on the way.
+TELLING = 1e-3
 
 
 @final
@@ -47,8 +49,15 @@ class Tolerance:
 
     def negligible(self, value: float) -> float:
         """The decrease of the loss that does not count any more where it is `value`."""
+        return self._share(self.tol**4, value)
+
+    def telling(self, value: float) -> float:
+        """The decrease next to a critical point of this value that tells it from a minimum."""
+        return self._share((TELLING * self.tol) ** 2, value)
+
+    def _share(self, share: float, value: float) -> float:
+        """`share` of |f| + f_0 - f, and at least the rounding of |f|."""
         drop = max(self.value - value, 0.0)
-        share = (FAR_START * self.tol) ** 2
         return max(share, self.eps) * abs(value) + share * drop
 
 
