@@ -17,7 +17,10 @@ METHODS = Benchmark(
     title="Methods that ask for the loss more than once, beside other libraries",
     summary=__doc__.splitlines()[0],
     package="solving",
-    rows=("line_searches", "full_batch", "kronecker", "arithmetic"),
+    rows=(
+        *("line_searches", "cutest", "more_garbow_hillstrom", "maxent", "saddles"),
+        *("full_batch", "kronecker", "arithmetic"),
+    ),
     page="methods-cpu.md",
     peers=tuple(PACKAGES),
     beside=titles,

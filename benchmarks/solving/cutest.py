@@ -1,0 +1,105 @@
+"""The unconstrained problems of CUTEst in at most 30 variables: who solves how many, in how many.
+
+Nobody is told anything of a problem but its function and its start.
+"""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from statistics import geometric_mean
+
+import torch
+from section import Aim, Section
+
+from solving import s2mpj
+from solving.minimizers import OURS, let_run, taking_part
+from solving.peers import absent, has
+from solving.watched import Watched
+
+MOST = 2000
+QUICK, EVERY = 200, 24  # evaluations, and which problems, in a quick run
+WORDS = f"""Solved is |g| <= 1e-6 (1 + |f|) in the largest entry, at any point evaluated, within
+{MOST:,} evaluations. Ours comes with its defaults and stops by its own rules. "Mended" has every
+stopping rule turned off, as do scipy's, with memories of 10 pairs where they have one, but for
+torchmin's, which has 100. "On these" are the problems that ours and the other both solve."""
+HEAD = ["", "solved", "on these", "ours there", "ratio", "mean ratio", "all, unsolved as the most"]
+
+
+def measure(scale):
+    section = Section("CUTEst, unconstrained, at most 30 variables", WORDS, HEAD)
+    section.notes += absent(
+        [name for name in ("S2MPJ", "scipy", "torchmin") if name in scale.peers]
+    )
+    if "S2MPJ" in scale.peers and has("S2MPJ"):
+        names = s2mpj.names()[:: EVERY if scale.quick else 1]
+        fill(section, races(names, scale.peers, QUICK if scale.quick else MOST), scale.quick)
+    return section
+
+
+def fill(section, seen, quick):
+    """Rows and aims of what was seen: by problem, by minimizer, the evaluation that solved it."""
+    minimizers = list(next(iter(seen.values())))
+    section.rows += [row(name, seen) for name in minimizers]
+    section.notes.append(
+        f"{len(seen)} problems; by nobody solved: {', '.join(unsolved(seen)) or '-'}"
+    )
+    others = [name for name in minimizers if name != OURS]
+    if quick or not others:
+        return
+    best = max(others, key=lambda name: (solved(name, seen), -in_all(name, seen)))
+    theirs, mine = on_both(best, seen)
+    least = min(in_all(name, seen) for name in others)
+    section.aims += [
+        Aim(
+            f"problems that {best}, the best other, solves and ours does not make up for",
+            solved(best, seen) - solved(OURS, seen),
+            0,
+        ),
+        Aim(f"evaluations on what both solve, over {best}'s", sum(mine) / sum(theirs), 1.0),
+        Aim("evaluations in all, over the least of others", in_all(OURS, seen) / least, 1.0),
+    ]
+
+
+def races(names, peers, most):
+    """Every minimizer on every problem, several problems at a time: counts, not times."""
+    with ProcessPoolExecutor(
+        os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        return dict(zip(names, pool.map(partial(race, peers=peers, most=most), names), strict=True))
+
+
+def race(name, peers, most):
+    """The evaluation at which each minimizer solved the problem; None if it did not."""
+    problem, found = s2mpj.problem(name), {}
+    for title, run in taking_part(peers).items():
+        watched = Watched(problem, most)
+        let_run(run, watched)
+        found[title] = watched.solved_at
+    return found
+
+
+def row(name, seen):
+    theirs, mine = on_both(name, seen)
+    ratios = [x / y for x, y in zip(theirs, mine, strict=True)]
+    cells = [f"{solved(name, seen)}", f"{sum(theirs):,}", f"{sum(mine):,}"]
+    if ratios:
+        cells += [f"{sum(theirs) / sum(mine):.2f}", f"{geometric_mean(ratios):.2f}"]
+    return [name, *cells, *["–"] * (5 - len(cells)), f"{in_all(name, seen):,}"]
+
+
+def solved(name, seen):
+    return sum(found[name] is not None for found in seen.values())
+
+
+def on_both(name, seen):
+    """Its evaluations and ours on the problems that both solve."""
+    pairs = [(found[name], found[OURS]) for found in seen.values() if found[name] and found[OURS]]
+    return [x for x, _ in pairs], [y for _, y in pairs]
+
+
+def in_all(name, seen):
+    return sum(found[name] or MOST for found in seen.values())
+
+
+def unsolved(seen):
+    return [problem for problem, found in seen.items() if not any(found.values())]
