@@ -73,6 +73,27 @@ def of_two_precisions(x, y):
     return before + single.add_(y) * B
 
 
+def pieces_of_an_input(x, y):
+    one, other = x.chunk(2, 1)
+    return torch.cat([one + other, y[:, :2] + one * 0], 1) @ A + x
+
+
+def pieces_used_again(x, y):
+    product = x @ A
+    one, other = product.chunk(2, 1)
+    return torch.cat([one + other, y[:, :2]], 1) + product
+
+
+def turned_and_used_again(x, y):
+    product = (x @ A) * A * B
+    return (product.t() + B @ y) @ A + product @ B
+
+
+def part_used_again(x, y):
+    chain = (x @ A) * A * B
+    return (chain[:2] + y[:2]).sum(0) + chain @ B
+
+
 # Functions linear in two 4 x 4 matrices, and how many operations remain that are no views.
 FUNCTIONS = {
     "factors": (lambda x, y: ((x * A) / POSITIVE - 2 * x * B) * C, 1),
@@ -119,6 +140,10 @@ FUNCTIONS = {
     "view used twice": (view_used_twice, 4),
     "one view written twice": (one_view_written_twice, None),
     "two precisions": (of_two_precisions, None),
+    "pieces of an input": (pieces_of_an_input, None),
+    "pieces used again": (pieces_used_again, None),
+    "turned and used again": (turned_and_used_again, None),
+    "part used again": (part_used_again, None),
     "with itself": (lambda x, y: (x @ A) + (x @ A), 2),
     "memory in steps": (written_in_steps, None),
     "over itself": (over_itself, None),

@@ -12,6 +12,7 @@ steps; what writes or reads such memory stays as it was recorded.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -220,6 +221,21 @@ def spare(operand: Any, node: fx.Node) -> bool:
         return False
     while len(operand.users) == 1 and operand.target in VIEWS:
         operand = operand.args[0]
-    elsewhere = map(memory_of, operand.all_input_nodes)
-    own = operand.op == "call_function" and memory_of(operand) not in {None, *elsewhere}
-    return own and len(operand.users) == 1
+    return len(operand.users) == 1 and has_own_memory(operand)
+
+
+def has_own_memory(node: fx.Node) -> bool:
+    """Whether its result lies where nothing else does.
+
+    What was recorded is not enough: a view of a node that was rewritten was recorded elsewhere.
+    """
+    maker: Any = node.args[0] if node.target is operator.getitem else node
+    inputs = {memory_of(x) for x in maker.all_input_nodes}
+    return makes_memory(maker) and memory_of(node) not in {None, *inputs}
+
+
+def makes_memory(node: fx.Node) -> bool:
+    """Whether it gives no view of what it is given; what is written over was seen to be spare."""
+    schema = getattr(node.target, "_schema", None)
+    views = schema is None or any(one.alias_info is not None for one in schema.returns)
+    return node.op == "call_function" and (not views or node.target in OVER.values())
