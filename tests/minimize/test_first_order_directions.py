@@ -85,6 +85,20 @@ def test_a_quadratic_ends_in_n_steps(name):
     torch.testing.assert_close(end, torch.linalg.solve(A, B), rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("search", ["strong-wolfe", "hager-zhang"])
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_search_by_its_name_is_as_tight_as_conjugate_gradients_need(formula, search):
+    """The default's name is the default; loose searches take over a hundred steps here."""
+    curved = torch.tensor([[3.0, 1.0, 0.0], [1.0, 2.0, 0.5], [0.0, 0.5, 40.0]], dtype=torch.float64)
+
+    def loss(x):
+        return x @ curved @ x / 2 - x.sum()
+
+    start = torch.zeros(3, dtype=torch.float64)
+    steps = minimize(loss, start, formula, search).counts.steps
+    assert steps == minimize(loss, start, formula).counts.steps == 3
+
+
 @pytest.mark.parametrize("make", [BFGS, DFP, SR1])
 def test_the_inverse_is_learned_in_n_steps(make):
     """BFGS and DFP from exact steps; SR1 from any steps that are independent."""

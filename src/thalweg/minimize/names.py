@@ -1,6 +1,7 @@
 """Directions and searches by name, and which search suits which direction."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from typing import TypeVar
@@ -101,8 +102,12 @@ def memory_for(size: int) -> int:
 def search_named(name: str, direction: Direction | None = None) -> LineSearch | TrustRegion:
     """A new search, as it suits the direction; raises ValueError on a name that none has."""
     search = named("search", name, SEARCHES)()
-    if isinstance(search, TrustRegion) and direction is not None:
+    if direction is None:
+        return search
+    if isinstance(search, TrustRegion):
         return TrustRegion(SUBPROBLEMS.get(direction.name, "steihaug"))
+    if isinstance(search, StrongWolfe | HagerZhang) and wants_exact_steps(direction):
+        return replace(search, curvature=TIGHT)
     return search
 
 
@@ -120,9 +125,12 @@ def check_model(direction: Direction) -> Modelled:
 
 def suited_search(direction: Direction) -> LineSearch:
     """The strong Wolfe conditions, tight for a direction whose length says nothing."""
-    if direction.name in FORMULAS or direction.name == "steepest-descent":
-        return StrongWolfe(curvature=TIGHT)
-    return StrongWolfe()
+    return StrongWolfe(curvature=TIGHT) if wants_exact_steps(direction) else StrongWolfe()
+
+
+def wants_exact_steps(direction: Direction) -> bool:
+    """Whether its lengths say nothing, so that the search has to find the line's minimum."""
+    return direction.name in FORMULAS or direction.name == "steepest-descent"
 
 
 def named(what: str, name: str, known: Mapping[str, T]) -> T:
