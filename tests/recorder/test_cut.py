@@ -48,6 +48,13 @@ LOSSES = {
         lambda m: entropy(m) + F.mse_loss(m(X).sum(1), X.sum(1)), 2, 2, True, False,
     ),
     "negative": (lambda m: -1.0 * entropy(m), 1, 1, False, False),
+    "taken off another": (
+        lambda m: torch.add(entropy(m), entropy(m, label_smoothing=0.1), alpha=-0.5),
+        2, 2, False, False,
+    ),
+    "loss of a loss": (
+        lambda m: F.mse_loss(entropy(m), torch.tensor(2.0).double()), 1, 2, False, False,
+    ),
     "squared": (lambda m: entropy(m) ** 2, 1, 1, False, False),
     "in the denominator": (lambda m: torch.div(2.0, entropy(m)), 1, 1, False, False),
     "times a parameter": (lambda m: entropy(m) * m[0].bias.exp().sum(), 2, 1, False, False),

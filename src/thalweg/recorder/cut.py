@@ -98,7 +98,8 @@ def cut(tape: Tape) -> Cut:
     read = frozenset[int]().union(*(note.reads for note in tail)) | {tape.loss_slot}
     before = frozenset[int](tape.leaf_slots).union(*(note.writes for note in head))
     calls = tuple(call_of(note) for note in tail if plain(note.name) in LOSSES)
-    found = Cut(tape, tuple(sorted(read & before)), head, tail, calls, all(map(is_sum, tail)))
+    sums = all(is_sum(note, made) for note in tail)
+    found = Cut(tape, tuple(sorted(read & before)), head, tail, calls, sums)
     if made & before:
         raise TapeError("the script changes the network's outputs in place as it computes its loss")
     return found
@@ -133,13 +134,20 @@ def named(note: Note) -> dict[str, Any]:
         return dict(zip(("input", "target"), note.args, strict=False)) | note.kwargs
 
 
-def is_sum(note: Note) -> bool:
-    """Whether a call of the tail is a loss function, a sum, or a multiple that keeps the sign."""
+def is_sum(note: Note, made: frozenset[int]) -> bool:
+    """Whether a call of the tail is a loss function, a sum, or a multiple that keeps the sign.
+
+    Args:
+        note: The call.
+        made: What the tail makes; a loss function of that is no sum.
+    """
     name = plain(note.name)
     if name in MULTIPLES:
         value, *factors = [*note.args, *note.kwargs.values()]
         return isinstance(value, Slot) and all(map(is_not_negative, factors))
-    return name in LOSSES or name in SUMS
+    if name in LOSSES:
+        return not note.reads & made
+    return name in SUMS and is_not_negative(note.kwargs.get("alpha", 1))
 
 
 def is_not_negative(one: Any) -> bool:
