@@ -1,7 +1,7 @@
-"""Minimizers behind one call: ours as it comes, others as they come and mended.
+"""Minimizers behind one call: as they come, and mended.
 
 Mended is with every stopping rule of its own turned off, so that a library is not held to have
-failed where it stopped early; ours keeps its own. scipy's take part in this way only.
+failed where it stopped early. scipy's take part in this way only.
 """
 
 from functools import partial
@@ -13,6 +13,7 @@ from solving.watched import Ended
 from thalweg.minimize import Objective, minimize
 
 OURS = "thalweg"
+OURS_ENDLESS = "thalweg, tol=0"
 
 
 def thalweg(watched, **options):
@@ -55,6 +56,7 @@ UNBOUNDED = 10**9  # iterations: the evaluations are what is limited
 ENDLESS = {"maxiter": UNBOUNDED, "gtol": 0.0}
 MINIMIZERS = {
     OURS: ("thalweg", thalweg),
+    OURS_ENDLESS: ("thalweg", partial(thalweg, tol=0.0)),
     "scipy L-BFGS-B": (
         "scipy",
         partial(scipy, method="L-BFGS-B", ftol=0.0, maxfun=UNBOUNDED, **ENDLESS),
