@@ -43,8 +43,6 @@ def problem():
 
     def corrected(flat, settings, basis):
         at = layout.unflatten(flat)
-        if basis is None:
-            return EigenvalueCorrected.of_pieces(pieces(), at, settings)
         return EigenvalueCorrected.in_basis_of(basis, pieces(), at, settings)
 
     start = layout.flatten(params)

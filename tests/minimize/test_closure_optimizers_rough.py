@@ -2,8 +2,10 @@
 
 import ast
 import copy
+import gc
 import io
 import pickle
+import weakref
 from pathlib import Path
 
 import pytest
@@ -138,6 +140,37 @@ def test_an_error_in_the_closure_leaves_the_parameters_where_the_step_began():
     assert not torch.equal(calls[-1], calls[0])
     optimizer.step(closure)
     assert optimizer.loss_after < 24.2
+
+
+class Telling(torch.autograd.Function):
+    """x, with an object that lives as long as the graph does."""
+
+    @staticmethod
+    def forward(ctx, x, told):
+        ctx.told = told
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
+
+
+def test_an_error_in_the_closure_lets_go_of_the_graph():
+    x, graphs = started(), []
+
+    def closure():
+        if len(graphs) == 2:  # the first trial, after the start and the Hessian's own call
+            raise KeyError("data")
+        told = nn.Identity()
+        graphs.append(weakref.ref(told))
+        return rosenbrock(Telling.apply(x, told))
+
+    optimizer = CLASSES["NewtonCG"]([x])
+    with pytest.raises(KeyError, match="data"):
+        optimizer.step(closure)
+    gc.collect()
+    assert [graph() for graph in graphs] == [None] * 2
+    assert optimizer.counts.matrices == 1
 
 
 # Mixed precision.

@@ -1,6 +1,8 @@
 """One step at a time on the loss at hand: whose gradients are compared, and what is asked twice."""
 
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -200,3 +202,30 @@ def test_a_likelihood_that_is_not_known_is_refused():
     at_hand.loss = StepLoss(lambda p: p["0"].sum(), torch.tensor(0.0), lambda: known)
     with pytest.raises(ValueError, match="no likelihood that is known"):
         at_hand.objective.operator("fisher", torch.ones(3).double())
+
+
+def test_nothing_of_a_loss_is_kept_after_a_step_that_led_nowhere():
+    """The graph of a matrix is as large as the program's own, which is about to make the next."""
+    x, seen = parameter(), []
+
+    def logistic():
+        inputs = INPUTS.clone()
+        seen.append(weakref.ref(inputs))
+
+        def output(p):
+            return (inputs @ p["0"],)
+
+        def loss(outputs):
+            return F.binary_cross_entropy_with_logits(outputs[0], CLASSES.double())
+
+        parts = Parts(output, loss, [F.binary_cross_entropy_with_logits], True)
+        value = loss(output({"0": x.detach()}))
+        return StepLoss(lambda p: loss(output(p)), value, lambda: parts)
+
+    steps = Steps([x], direction_named("gauss-newton"))
+    steps.step(logistic())
+    while steps.status == "descending":
+        steps.step(logistic())
+    assert steps.why != "the gradient is zero"
+    gc.collect()
+    assert [kept() for kept in seen] == [None] * len(seen)

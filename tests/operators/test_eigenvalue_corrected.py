@@ -168,8 +168,6 @@ def of_batch(net, loss, batch, basis=None):
     """An operator of one batch of samples, in a basis of another."""
     params, settings = parameters(net), Settings()
     pieces = [Piece(lambda p: functional_call(net, p, batch[0]), lambda z: loss(z, batch[1]))]
-    if basis is None:
-        return EigenvalueCorrected.of_pieces(pieces, params, settings)
     return EigenvalueCorrected.in_basis_of(basis, pieces, params, settings)
 
 

@@ -122,10 +122,8 @@ class AtHand:
         self, x: Tensor, settings: Settings, basis: Kronecker | None
     ) -> EigenvalueCorrected:
         """The same with corrected eigenvalues."""
-        pieces, params = self._pieces(), self._layout.unflatten(x)
-        if basis is None:
-            return EigenvalueCorrected.of_pieces(pieces, params, settings)
-        return EigenvalueCorrected.in_basis_of(basis, pieces, params, settings)
+        params = self._layout.unflatten(x)
+        return EigenvalueCorrected.in_basis_of(basis, self._pieces(), params, settings)
 
     def _pieces(self) -> list[Piece]:
         """The loss at hand as the one batch that factors are made of."""

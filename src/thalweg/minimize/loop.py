@@ -127,6 +127,11 @@ class Loop:
             return Move(0.0, "direction", hindered)
         return self._along(self.proposal, "escape" if self.proposal.escapes else "direction")
 
+    def advance(self) -> Move:
+        """Go one step along the direction, or along the negative gradient if that leads nowhere."""
+        move = self.step()
+        return move if move.alpha or self.left <= 0 or not self.place.size else self.fall_back()
+
     def fall_back(self) -> Move:
         """Forget what was learned, and go along the negative gradient, which is not zero."""
         self.counts.fallbacks += 1
@@ -160,6 +165,12 @@ class Loop:
         at = self.place.x if x is None else x
         self._stand(Standing(self.objective, at, *self.objective.evaluate(at)))
         self._fruitless = 0
+
+    def close(self) -> None:
+        """Free what matrices keep of the loss; whoever asks for one here again has it made anew."""
+        if self._place is not None:
+            at = self._place
+            self._stand(Standing(self.objective, at.x, at.value, at.gradient))
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of where the loop stands and of what was learned and counted.

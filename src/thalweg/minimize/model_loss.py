@@ -100,10 +100,8 @@ class ModelLoss:
         self, x: Tensor, settings: Settings, basis: Kronecker | None
     ) -> EigenvalueCorrected:
         """Kronecker factors with corrected eigenvalues at x, in `basis` or in their own."""
-        pieces, params = self._pieces(), self.layout.unflatten(x)
-        if basis is None:
-            return EigenvalueCorrected.of_pieces(pieces, params, settings)
-        return EigenvalueCorrected.in_basis_of(basis, pieces, params, settings)
+        params = self.layout.unflatten(x)
+        return EigenvalueCorrected.in_basis_of(basis, self._pieces(), params, settings)
 
     def _pieces(self) -> Pieces:
         return Pieces(self._problem, self._reduction)

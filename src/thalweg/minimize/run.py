@@ -15,7 +15,15 @@ from thalweg.minimize.names import check_model, direction_named, search_named, s
 from thalweg.minimize.objective import Loss, Objective, check_start
 from thalweg.minimize.place import Standing
 from thalweg.minimize.searches import TrustRegion
-from thalweg.minimize.status import Kind, Record, Result, Status
+from thalweg.minimize.status import (
+    NO_LOWER,
+    NO_NUMBER,
+    Kind,
+    Record,
+    Result,
+    Status,
+    share_of_gradient,
+)
 from thalweg.minimize.tolerance import Tolerance
 
 Callback = Callable[[Tensor, Record], object]
@@ -157,10 +165,8 @@ class Run:
 
     def _halted(self, move: Move) -> Result:
         if move.status == "not finite":
-            return self._ended("not finite", "no step from here has a loss that is a finite number")
-        return self._ended(
-            "stalled", f"no step lowers the loss by more than its rounding; {self._slope()}"
-        )
+            return self._ended("not finite", NO_NUMBER)
+        return self._ended("stalled", f"{NO_LOWER}; {self._slope()}")
 
     def _is_critical(self) -> bool:
         place, tolerance = self._loop.place, self._tolerance
@@ -184,11 +190,7 @@ class Run:
             self._callback(self._shaped(place.x.clone()), record)
 
     def _slope(self) -> str:
-        return f"the gradient is {self._relative():.2g} of that at the start"
-
-    def _relative(self) -> float:
-        size, scale = self._loop.place.size, self._tolerance.gradient
-        return size / scale if scale else size
+        return share_of_gradient(self._loop.place.size, self._tolerance.gradient)
 
     def _flatness(self, certificate: Certificate) -> str:
         return f"{self._slope()}; {certificate.says}"

@@ -10,6 +10,15 @@ from thalweg.minimize.counts import Counts
 Status = Literal["converged", "saddle", "stalled", "out of budget", "not finite"]
 Kind = Literal["start", "direction", "fallback", "escape"]
 
+# Why a method goes no further, in words.
+NO_LOWER = "no step lowers the loss by more than its rounding"
+NO_NUMBER = "no step from here has a loss that is a finite number"
+
+
+def share_of_gradient(size: float, scale: float) -> str:
+    """How large a gradient is beside that at the start, |g|_inf each, in words."""
+    return f"the gradient is {size / scale if scale else size:.2g} of that at the start"
+
 
 @final
 @dataclass(frozen=True)

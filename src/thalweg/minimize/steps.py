@@ -25,6 +25,7 @@ from thalweg.minimize.loop import Loop, Move
 from thalweg.minimize.names import suited_search
 from thalweg.minimize.optimizers.parameters import FlatParameters
 from thalweg.minimize.searches import TrustRegion
+from thalweg.minimize.status import NO_LOWER
 
 Search = LineSearch | TrustRegion
 Status = Literal["descending", "stalled", "not finite"]
@@ -92,6 +93,8 @@ class Steps:
                 self._go(self._arrived(x))
         finally:
             self._loss.loss = None
+            if self._loop is not None:
+                self._loop.close()
 
     def _go(self, loop: Loop) -> None:
         if not loop.place.finite:
@@ -99,7 +102,7 @@ class Steps:
         elif loop.place.size == 0:
             self.status, self.why = "stalled", "the gradient is zero"
         else:
-            self._judge(moved(loop), loop)
+            self._judge(loop.advance(), loop)
             self._params.settle(loop.place.x)
 
     def _arrived(self, x: Tensor) -> Loop:
@@ -137,15 +140,9 @@ class Steps:
 
 
 ENDINGS = {
-    "satisfied": "no step lowers the loss by more than its rounding",
-    "rounding": "no step lowers the loss by more than its rounding",
+    "satisfied": NO_LOWER,
+    "rounding": NO_LOWER,
     "budget": "no lower loss was found within the evaluations of one step",
     "not finite": "the loss is no number wherever the step could go",
     "not descending": "the loss does not fall along the negative gradient",
 }
-
-
-def moved(loop: Loop) -> Move:
-    """A step; where the direction leads nowhere, one along the negative gradient."""
-    move = loop.step()
-    return loop.fall_back() if not move.alpha and loop.left > 0 else move

@@ -51,7 +51,7 @@ class EigenvalueCorrected(Kronecker):
     @classmethod
     def in_basis_of(
         cls,
-        basis: Kronecker,
+        basis: Kronecker | None,
         pieces: Iterable[Piece],
         params: Mapping[str, Tensor],
         settings: Settings,
@@ -60,7 +60,7 @@ class EigenvalueCorrected(Kronecker):
         """The factors of `pieces`, but their exact diagonals in the basis of another operator.
 
         Args:
-            basis: whose eigenvectors are taken: an operator of the same model.
+            basis: whose eigenvectors are taken: an operator of the same model; None for their own.
             pieces, params, settings, group: as `of_pieces`.
 
         Raises:
@@ -68,7 +68,8 @@ class EigenvalueCorrected(Kronecker):
         """
         operator = cls.__new__(cls)
         found = collected(pieces, params, settings, group)
-        blocks = corrected(pieces, params, settings, found.blocks(), group, basis._open())
+        kept = None if basis is None else basis._open()
+        blocks = corrected(pieces, params, settings, found.blocks(), group, kept)
         operator._take(found, blocks)
         return operator
 

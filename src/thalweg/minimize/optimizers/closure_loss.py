@@ -153,10 +153,8 @@ class ClosureLoss:
         self, x: Tensor, settings: Settings, basis: Kronecker | None
     ) -> EigenvalueCorrected:
         """The same with corrected eigenvalues, in `basis` or in their own."""
-        pieces, live = self._pieces(x), self.parameters.live()
-        if basis is None:
-            return EigenvalueCorrected.of_pieces(pieces, live, settings)
-        return EigenvalueCorrected.in_basis_of(basis, pieces, live, settings)
+        live = self.parameters.live()
+        return EigenvalueCorrected.in_basis_of(basis, self._pieces(x), live, settings)
 
     def _pieces(self, x: Tensor) -> list[Piece]:
         """The closure's batch, the parameters being at `x`."""

@@ -188,6 +188,7 @@ class MethodOptimizer(torch.optim.Optimizer):
                 flat.settle(start)
                 raise
             finally:
+                running.loop.close()
                 running.loss.end()
         return running.loss.returned
 

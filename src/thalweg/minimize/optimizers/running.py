@@ -119,7 +119,6 @@ class Running:
     def settle(self, start: Tensor) -> None:
         """Leave the parameters and their gradients where the loop stands."""
         place, parameters = self.loop.place, self.loss.parameters
-        place.close()
         if not place.finite:
             parameters.settle(start)
             return

@@ -13,7 +13,7 @@ from thalweg.minimize.certificate import CERTIFY_UP_TO, certified, reach
 from thalweg.minimize.inner_product import dot, length
 from thalweg.minimize.loop import Loop, Move, downhill
 from thalweg.minimize.place import Standing
-from thalweg.minimize.status import Status
+from thalweg.minimize.status import NO_LOWER, NO_NUMBER, Status, share_of_gradient
 from thalweg.minimize.tolerance import Tolerance
 
 # The loss may change by this factor more or less than its gradients say, and no more.
@@ -68,7 +68,7 @@ def stride(loop: Loop, start: Tensor, limits: Limits) -> Ending:
         if loop.left <= 0:
             return Ending("out of budget", f"its evaluations are spent; {slope(loop, limits)}")
         before = loop.place
-        move = stepped(loop)
+        move = loop.advance()
         if move.status != "satisfied" and not limits.fits:
             check_fit(before, loop.place if move.alpha else nearby(loop))
         if not move.alpha:
@@ -79,12 +79,6 @@ def stride(loop: Loop, start: Tensor, limits: Limits) -> Ending:
     if is_flat(loop, limits) and (ending := judged(loop, start, limits)):
         return ending
     return Ending("out of budget", f"its iterations are spent; {slope(loop, limits)}")
-
-
-def stepped(loop: Loop) -> Move:
-    """One step along the direction, or along the negative gradient where that leads nowhere."""
-    move = loop.step()
-    return move if move.alpha or loop.left <= 0 or not loop.place.size else loop.fall_back()
 
 
 def is_flat(loop: Loop, limits: Limits) -> bool:
@@ -118,18 +112,15 @@ def certifies(loop: Loop, limits: Limits) -> bool:
 def halted(loop: Loop, move: Move, limits: Limits) -> Ending:
     """The ending where no step leads on."""
     if move.status == "not finite":
-        return Ending("not finite", "no step from here has a loss that is a finite number")
+        return Ending("not finite", NO_NUMBER)
     if loop.left <= 0:
         return Ending("out of budget", f"its evaluations are spent; {slope(loop, limits)}")
-    return Ending(
-        "stalled", f"no step lowers the loss by more than its rounding; {slope(loop, limits)}"
-    )
+    return Ending("stalled", f"{NO_LOWER}; {slope(loop, limits)}")
 
 
 def slope(loop: Loop, limits: Limits) -> str:
     """The gradient's size in words."""
-    size, scale = loop.place.size, limits.tolerance.gradient
-    return f"the gradient is {size / scale if scale else size:.2g} of that at the start"
+    return share_of_gradient(loop.place.size, limits.tolerance.gradient)
 
 
 def nearby(loop: Loop) -> Standing:
