@@ -112,7 +112,7 @@ SECOND_ORDER = ("Newton-CG", "trust-ncg", "trust-exact")
 
 
 def hessian_of(case):
-    return lambda x: torch.func.hessian(case.loss)(torch.from_numpy(x)).numpy()
+    return lambda x: torch.autograd.functional.hessian(case.loss, torch.from_numpy(x)).numpy()
 
 
 def gradient(loss, x):
