@@ -288,6 +288,32 @@ def test_several_optimizers_take_turns():
     assert method.told().count("made 3 steps") == 2
 
 
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_two_optimizers_of_one_loss_go_down_it_one_after_the_other(kind):
+    """The second finds the first's parameters moved: block coordinate descent, by Newton's step."""
+
+    def training():
+        torch.manual_seed(1)
+        a, b = (nn.Parameter(torch.randn(3, dtype=torch.float64)) for _ in range(2))
+        first, second = kind([a], lr=0.1), kind([b], lr=0.1)
+        for _ in range(3):
+            first.zero_grad()
+            second.zero_grad()
+            ((a - b).square().sum() + a.square().sum() + (b - 2).square().sum()).backward()
+            first.step()
+            second.step()
+        return [a, b]
+
+    torch.manual_seed(1)
+    _, b = (torch.randn(3, dtype=torch.float64) for _ in range(2))
+    for _ in range(3):
+        a = b / 2
+        b = (a + 2) / 2
+    method = Method("newton")
+    equal(run(training, [method])[:2], [a, b], 1e-9)
+    assert method.told().count("made 3 steps, 3 of them down") == 2
+
+
 def test_parameters_that_come_later_begin_anew():
     def training():
         x, y = table()

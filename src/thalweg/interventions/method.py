@@ -8,6 +8,9 @@ decay that enters the script's gradients is part of that loss; one that does not
 out, and so are learning rates, and what the script does to gradients between ``backward`` and
 ``step``, such as clipping. Gradients and the script's own optimizer are left as they are.
 
+Several optimizers of one loss go down it one after the other: each finds the parameters of the
+others where they have been moved.
+
 What cannot be played again, or has been scaled for half precision, is refused.
 
 Memory: a step's activations, and what the direction keeps.

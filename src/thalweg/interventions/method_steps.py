@@ -56,8 +56,9 @@ class Walk:
         uphill = {bool(group.get("maximize", False)) for group in self._optimizer.param_groups}
         if len(uphill) > 1:
             raise ValueError("some of its parameter groups go up and others down")
-        steps = self._steps()
-        steps.step(taped_loss(self.passes.taken(), self._params, maximize=uphill.pop()))
+        steps, seen = self._steps(), not self.passes.overtaken
+        tapes = self.passes.taken()
+        steps.step(taped_loss(tapes, self._params, maximize=uphill.pop(), seen=seen))
 
     def counts(self) -> Counts:
         """What all steps asked for."""

@@ -15,7 +15,11 @@ Values = Mapping[str, torch.Tensor]
 
 
 def taped_loss(
-    tapes: Sequence[Tape], params: Sequence[torch.Tensor], *, maximize: bool = False
+    tapes: Sequence[Tape],
+    params: Sequence[torch.Tensor],
+    *,
+    maximize: bool = False,
+    seen: bool = True,
 ) -> StepLoss:
     """The sum of the tapes' losses as a function of the parameters by their places, "0", "1", ...
 
@@ -24,6 +28,7 @@ def taped_loss(
         params: Those that vary; other leaves stay as they are. A complex one is given by its real
             and imaginary parts.
         maximize: Whether the program goes uphill: then the loss is the sum times -1.
+        seen: Whether the program computed its loss with the other leaves as they are now.
     """
     sign = -1 if maximize else 1
 
@@ -38,6 +43,8 @@ def taped_loss(
     if not tapes:
         raise TapeError("no backward pass into these parameters was seen since the last step")
     value = sum((tape.value.reshape(()) for tape in tapes[1:]), tapes[0].value.reshape(()))
+    if not seen:
+        value = torch.full_like(value, torch.nan)
     return StepLoss(lambda values: sign * replayed(tapes, given(values)), sign * value, parts)
 
 

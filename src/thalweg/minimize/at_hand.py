@@ -51,7 +51,8 @@ class StepLoss:
     Attributes:
         loss: from the parameters by name to a scalar tensor: the same minibatch and the same random
             numbers at every call, and no side effects.
-        value: the loss as the program computed it, at the parameters as they are; a scalar.
+        value: the loss as the program computed it, at the parameters as they are; a scalar, and no
+            number where the program did not compute it.
         parts: the same loss in two; raises ValueError where it cannot be had so.
     """
 
