@@ -1,6 +1,7 @@
 """K-FAC as a torch optimizer: closures taken apart at the model, minibatches, resumption."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from torch.nn import functional as F
 from thalweg.minimize import KFAC, GaussNewton, HessianFree, LevenbergMarquardt, NaturalGradient
 from thalweg.minimize.directions.kronecker_natural_gradient import KroneckerNaturalGradient
 from thalweg.minimize.optimizers.apart import Apart
-from thalweg.operators import Kronecker
+from thalweg.minimize.optimizers.loading import placed
+from thalweg.operators import Kronecker, Layout
 from thalweg.operators.evaluation import Settings
 
 SPLIT = {"kind": "exact", "damping_every": 1, "eigenvectors_every": 1}
@@ -143,23 +145,22 @@ def loss_after(make, digits, steps, seed):
         return F.cross_entropy(model(inputs), targets).item()
 
 
-def best_plain(digits, steps, seed):
-    """Of SGD with momentum, at the best of four rates."""
+@pytest.fixture(scope="module")
+def best_plain(digits):
+    """After 20 steps of SGD with momentum, at the best of four rates."""
     return min(
         loss_after(
-            lambda m, lr=lr: torch.optim.SGD(m.parameters(), lr=lr, momentum=0.9),
-            digits,
-            steps,
-            seed,
+            lambda m, lr=lr: torch.optim.SGD(m.parameters(), lr=lr, momentum=0.9), digits, 20, 0
         )
         for lr in (0.1, 0.2, 0.3, 0.5)
     )
 
 
 @pytest.mark.parametrize("settings", [{}, {"corrected": True}, {"factors_every": 4}])
-def test_on_minibatches_of_digits_it_is_far_ahead_of_sgd_after_as_many_steps(digits, settings):
-    ours = loss_after(lambda m: KFAC(m, **settings), digits, 20, seed=0)
-    assert ours < best_plain(digits, 20, seed=0) / 3
+def test_on_minibatches_of_digits_it_is_far_ahead_of_sgd_after_as_many_steps(
+    digits, best_plain, settings
+):
+    assert loss_after(lambda m: KFAC(m, **settings), digits, 20, 0) < best_plain / 3
 
 
 def test_it_goes_on_exactly_from_a_file():
@@ -184,6 +185,24 @@ def test_it_goes_on_exactly_from_a_file():
             second.step(by_convention(other, second, *batch))
         for a, b in zip(whole.parameters(), other.parameters(), strict=True):
             assert torch.equal(a, b)
+
+
+def test_a_file_that_changed_devices_is_put_back_where_the_parameters_are():
+    model, (batch,) = net(), batches(1)
+    optimizer = KFAC(model)
+    optimizer.step(by_convention(model, optimizer, *batch))
+    leaves = {str(i): p.detach() for i, p in enumerate(model.parameters())}
+    (last,) = list(leaves)[-1:]
+    elsewhere = Layout.of({**leaves, last: leaves[last].to("meta")})
+    (state,) = optimizer.state_dict()["state"].values()
+    factors = placed(state["loop"], elsewhere)["direction"]["factors"]
+    kept = {x.device.type for x in factors["average"]["blocks"][0]["tensors"].values()}
+    alone = replace(elsewhere, devices=(torch.device("meta"),) * len(leaves))
+    moved = placed(state["loop"], alone)["direction"]["factors"]["average"]
+    assert kept == {"cpu"}
+    for block in moved["blocks"]:
+        assert all(x.is_meta == bool(x.dim()) for x in block["tensors"].values())
+    assert moved["gradient"].is_meta
 
 
 def test_a_penalty_of_the_closure_is_told():

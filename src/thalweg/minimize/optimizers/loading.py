@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from thalweg.minimize.optimizers.parameters import real
+from thalweg.operators import Layout
 
 Saved = dict[str, Any]
 
@@ -84,10 +85,20 @@ def names_of(groups: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for group in groups for name in group.get("param_names", ())]
 
 
-def placed(state: Any, size: int, device: torch.device) -> Any:
-    """The state with its long vectors, of `size` numbers a row, on `device`."""
+def placed(state: Any, layout: Layout) -> Any:
+    """The state as it was before it went through a file, which may have changed devices.
+
+    Vectors of n numbers, alone or as rows, lie with the flat parameters; the blocks of Kronecker
+    factors (`operators.factor_state`) with the parameters that they are of. What is smaller stays.
+    """
     if isinstance(state, Mapping):
-        return {key: placed(value, size, device) for key, value in state.items()}
-    if isinstance(state, Tensor) and state.is_floating_point() and state.shape[-1:] == (size,):
-        return state.to(device)
+        if "tensors" in state:
+            device = dict(zip(layout.names, layout.devices, strict=True))[state["names"][0]]
+            tensors = {name: x.to(device) if x.dim() else x for name, x in state["tensors"].items()}
+            return {**state, "tensors": tensors}
+        return {key: placed(value, layout) for key, value in state.items()}
+    if isinstance(state, list):
+        return [placed(each, layout) for each in state]
+    if isinstance(state, Tensor) and state.is_floating_point():
+        return state.to(layout.device) if state.shape[-1:] == (layout.size,) else state
     return state

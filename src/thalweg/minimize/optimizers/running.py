@@ -112,8 +112,7 @@ class Running:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a copy that `state_dict` made."""
-        layout = self.loss.parameters.layout
-        self.loop.load_state_dict(placed(state["loop"], layout.size, layout.device))
+        self.loop.load_state_dict(placed(state["loop"], self.loss.parameters.layout))
         self.scale = state["scale"]
 
     def settle(self, start: Tensor) -> None:
