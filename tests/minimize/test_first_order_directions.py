@@ -318,3 +318,26 @@ def test_bfgs_goes_where_scipys_goes():
     )
     np.testing.assert_allclose(result.x.numpy(), theirs.x, atol=1e-6)
     assert result.counts.losses <= 1.25 * theirs.nfev
+
+
+@pytest.mark.parametrize("gained, shorter", [(1e-3, "gain"), (1e3, "curvature")])
+def test_first_lengths_are_the_shorter_of_two(gained, shorter):
+    """That of the last gain, twice it over the slope; and Barzilai and Borwein's longer one."""
+    before, after = Here(torch.zeros(N).double()), Here(0.01 * B)
+    after.value = before.value - gained
+    direction = SteepestDescent()
+    direction.propose(before)
+    direction.moved(before, after)
+    s, g = after.x, after.gradient
+    lengths = {"gain": 2 * gained / float(g @ g), "curvature": float(s @ s / (s @ A @ s))}
+    assert min(lengths, key=lengths.get) == shorter
+    assert direction.propose(after).length == pytest.approx(lengths[shorter], rel=1e-12)
+
+
+def test_a_first_length_trusts_no_negative_curvature():
+    before, after = Here(torch.zeros(N).double()), Here(0.01 * B)
+    after.value, after.gradient = before.value - 0.5, 2 * before.gradient
+    direction = SteepestDescent()
+    direction.moved(before, after)
+    slope = float(after.gradient @ after.gradient)
+    assert direction.propose(after).length == pytest.approx(1.0 / slope, rel=1e-12)

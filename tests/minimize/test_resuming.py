@@ -168,7 +168,7 @@ def test_how_long_nothing_was_gained_is_state():
     """A loss that shows none of its steps is left after as many, stopped between or not."""
 
     def standing():
-        flat = Objective(lambda x: (torch.tensor(1.0).double(), x), START, gives_gradient=True)
+        flat = Objective(lambda x: (torch.tensor(1.0).double(), x**3), START, gives_gradient=True)
         made = direction_named("steepest-descent")
         return Loop(flat, START, made, SEARCHES["fixed"](), 100)
 
