@@ -7,7 +7,7 @@ import torch
 
 from thalweg.landscapes import rosenbrock
 from thalweg.landscapes.more_garbow_hillstrom import PROBLEMS
-from thalweg.minimize import Objective, Result, minimize
+from thalweg.minimize import Objective, Result, Run, minimize
 from thalweg.minimize.directions.limited_memory import LBFGS
 from thalweg.minimize.names import memory_for
 from thalweg.minimize.searches import StrongWolfe
@@ -153,6 +153,44 @@ def test_objects_stand_for_names():
     assert named.history == made.history
 
 
+def test_an_objective_serves_many_runs_each_with_its_own_counts():
+    objective = Objective(VALLEY, VALLEY.start)
+    first = minimize(objective, VALLEY.start, max_evaluations=60)
+    counted = first.counts.losses
+    second = minimize(objective, VALLEY.start, max_evaluations=60)
+    assert first.converged
+    assert second.converged
+    assert first.counts.losses == second.counts.losses == counted
+
+
+def test_a_search_that_lets_the_loss_rise_hands_back_the_best_point():
+    """Newton's step ends the first term at once; in the second, y goes to -y³."""
+
+    def loss(x):
+        return 10 * x[0] ** 2 + (1 + x[1] ** 2).sqrt()
+
+    start = at(1.0, 1.2)
+    run = Run(loss, start, "newton", "fixed", max_evaluations=6)
+    for _ in range(4):
+        run.step()
+    again = Run(loss, start, "newton", "fixed", max_evaluations=6)
+    for result in (again.load_state_dict(run.state_dict()).result(), run.result()):
+        values = [record.value for record in result.history]
+        assert result.status == "out of budget"
+        assert result.value == min(values) == values[1] < values[0] < values[-1]
+        x = result.x.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(x), x)
+        assert loss(x).item() == result.value
+        assert torch.equal(result.gradient, gradient)
+        share = gradient.abs().max() / 20  # of the start's, which is 20 in the first entry
+        assert f"the gradient is {share:.2g} of that" in result.why
+
+
+def test_a_gradient_of_zero_has_no_sign():
+    result = minimize(lambda x: (x**2).sum(), at(0.0, -0.0))
+    assert "-0 " not in result.why
+
+
 @pytest.mark.parametrize(
     "size, pairs", [(1, 100), (10_000, 100), (25_000, 40), (100_000, 10), (25_000_000, 10)]
 )
@@ -161,6 +199,13 @@ def test_memories_are_long_where_vectors_are_short(size, pairs):
 
 
 REFUSED = {
+    "no direction": (lambda: minimize(VALLEY, VALLEY.start, None), "direction=None"),
+    "a class for a direction": (lambda: minimize(VALLEY, VALLEY.start, LBFGS), r"LBFGS\(\)"),
+    "a number for a search": (lambda: minimize(VALLEY, VALLEY.start, search=1.0), "search=1.0"),
+    "a class for a search": (
+        lambda: minimize(VALLEY, VALLEY.start, search=StrongWolfe),
+        r"StrongWolfe\(\)",
+    ),
     "a direction misspelled": (lambda: minimize(VALLEY, VALLEY.start, "lbfgs"), "'l-bfgs'"),
     "a search misspelled": (
         lambda: minimize(VALLEY, VALLEY.start, search="wolfe"),

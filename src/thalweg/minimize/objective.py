@@ -4,6 +4,7 @@ A loss is a function of one tensor of any shape that gives a scalar tensor, diff
 autograd; or one that gives its value and its gradient. Inside, points and gradients are flat.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any, final
 
@@ -44,7 +45,7 @@ class Objective:
     Attributes:
         start: a copy of x0.
         size: n, the number of entries of x0.
-        counts: what was asked so far.
+        counts: what was asked of this object so far; every run asks one of its own.
 
     Raises:
         TypeError: `f` cannot be called, or x0 is no real floating-point tensor.
@@ -129,6 +130,12 @@ class Objective:
             kronecker=at.kronecker,
             eigenvalue_corrected=at.eigenvalue_corrected,
         )
+
+    def counted_anew(self) -> "Objective":
+        """The same loss and matrices, with counts from zero."""
+        other = copy.copy(self)
+        other.counts = Counts()
+        return other
 
     @property
     def offers(self) -> frozenset[Need]:

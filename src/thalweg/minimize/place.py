@@ -75,7 +75,7 @@ class Standing:
     def size(self) -> float:
         """|g|_inf, in the loss's units per unit of the parameters; nan where an entry is."""
         least, most = torch.aminmax(self.gradient)  # abs().max() takes several times as long
-        return max(-float(least), float(most))
+        return max(-float(least), float(most)) + 0.0  # which makes of -0 a 0
 
     @property
     def finite(self) -> bool:

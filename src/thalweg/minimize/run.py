@@ -70,6 +70,7 @@ class Run:
         # The gradient and the loss at the start are known once it is evaluated.
         self._tolerance = Tolerance(tol, math.nan, math.nan, torch.finfo(x0.dtype).eps)
         self._history: list[Record] = []
+        self._best: Standing | None = None
         self.ended: Result | None = None
 
     def result(self) -> Result:
@@ -95,6 +96,7 @@ class Run:
             "gradient": self._tolerance.gradient,
             "value": self._tolerance.value,
             "history": [asdict(record) for record in self._history],
+            "best": self._best_elsewhere(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> "Run":
@@ -106,6 +108,7 @@ class Run:
         self._loop.load_state_dict(state["loop"])
         self._tolerance = replace(self._tolerance, gradient=state["gradient"], value=state["value"])
         self._history = [Record(**record) for record in state["history"]]
+        self._best = self._standing(state["best"]) if state["best"] else self._loop.place
         self.ended = None
         return self
 
@@ -124,7 +127,7 @@ class Run:
             return self._judged()
         if self._loop.left > 0:
             return self._stepped()
-        spent = f"{self._loop.counts.losses} evaluations are spent; {self._slope()}"
+        spent = f"{self._loop.counts.losses} evaluations are spent; {self._slope(self._best)}"
         return self._ended("out of budget", spent)
 
     def _judged(self) -> Result | None:
@@ -166,7 +169,7 @@ class Run:
     def _halted(self, move: Move) -> Result:
         if move.status == "not finite":
             return self._ended("not finite", NO_NUMBER)
-        return self._ended("stalled", f"{NO_LOWER}; {self._slope()}")
+        return self._ended("stalled", f"{NO_LOWER}; {self._slope(self._best)}")
 
     def _is_critical(self) -> bool:
         place, tolerance = self._loop.place, self._tolerance
@@ -183,24 +186,39 @@ class Run:
 
     def _note(self, alpha: float, kind: Kind) -> None:
         place = self._loop.place
+        if self._best is None or place.value <= self._best.value:
+            self._best = place
         losses = self._loop.counts.losses
         record = Record(len(self._history), place.value, place.size, alpha, losses, kind)
         self._history.append(record)
         if self._callback is not None:
             self._callback(self._shaped(place.x.clone()), record)
 
-    def _slope(self) -> str:
-        return share_of_gradient(self._loop.place.size, self._tolerance.gradient)
+    def _slope(self, place: Standing | None) -> str:
+        place = place or self._loop.place
+        return share_of_gradient(place.size, self._tolerance.gradient)
 
     def _flatness(self, certificate: Certificate) -> str:
-        return f"{self._slope()}; {certificate.says}"
+        return f"{self._slope(self._loop.place)}; {certificate.says}"
+
+    def _best_elsewhere(self) -> dict[str, Any] | None:
+        """A copy of the best place, if the loop has left it for a worse one."""
+        best = self._best
+        if best is None or best is self._loop.place:
+            return None
+        return {"x": best.x.clone(), "value": best.value, "gradient": best.gradient.clone()}
+
+    def _standing(self, saved: Mapping[str, Any]) -> Standing:
+        x, gradient = (saved[name].to(self._start).clone() for name in ("x", "gradient"))
+        return Standing(self._loop.objective, x, saved["value"], gradient)
 
     def _shaped(self, vector: Tensor) -> Tensor:
         return vector.reshape(self._loop.objective.shape)
 
     def _ended(self, status: Status, why: str, certificate: Certificate | None = None) -> Result:
-        place = self._loop.place
-        place.close()
+        self._loop.place.close()
+        critical = status in ("converged", "saddle")
+        place = self._loop.place if critical or self._best is None else self._best
         escape = certificate.escape if certificate else None
         return Result(
             x=self._shaped(place.x),
@@ -208,7 +226,7 @@ class Run:
             gradient=self._shaped(place.gradient),
             status=status,
             why=why,
-            counts=self._loop.counts,
+            counts=replace(self._loop.counts),
             history=tuple(self._history),
             curvature=certificate.curvature if certificate else None,
             escape=None if escape is None else self._shaped(escape),
@@ -222,7 +240,7 @@ def posed(f: Loss | Objective, x0: Tensor) -> Objective:
         TypeError, ValueError: `f` is none, or x0 no point of it.
     """
     check_start(x0)
-    objective = f if isinstance(f, Objective) else Objective(f, x0)
+    objective = f.counted_anew() if isinstance(f, Objective) else Objective(f, x0)
     if objective.shape != x0.shape:
         raise ValueError(
             f"minimize(Objective, x0): x0 has shape {tuple(x0.shape)}, the objective is one of "
@@ -239,16 +257,32 @@ def chosen(
     """The direction and the search, of names and objects.
 
     Raises:
+        TypeError: one of them is neither.
         ValueError: a name that none has, or the objective lacks what they ask for.
     """
     if isinstance(direction, str):
         direction = direction_named(direction, objective.size)
+    check_kind("direction", direction, "propose")
     if search is None:
         search = suited_search(direction)
     elif isinstance(search, str):
         search = search_named(search, direction)
+    if not isinstance(search, TrustRegion):
+        check_kind("search", search, "along")
     check_needs(objective, direction, search)
     return direction, search
+
+
+def check_kind(what: str, given: object, method: str) -> None:
+    """Raise TypeError unless `given` is an object with that method."""
+    if isinstance(given, type):
+        called = given.__name__
+        raise TypeError(f"minimize({what}={called}): a class; make one of it: {called}().")
+    if not callable(getattr(given, method, None)):
+        raise TypeError(
+            f"minimize({what}={given!r}): give a name, or an object of thalweg.minimize.{what}"
+            f"{'es' if what == 'search' else 's'}."
+        )
 
 
 def check_needs(
@@ -260,7 +294,8 @@ def check_needs(
     if missing := sorted(needs - objective.offers):
         raise ValueError(
             f"minimize(direction={direction.name!r}) needs the matrix {missing[0]!r}, which the "
-            "objective has not; give it to Objective, or take a direction that needs none."
+            "objective has not; make it with Objective.of_model(model, loss, data), give the "
+            "matrix to Objective, or take a direction that needs none."
         )
 
 

@@ -56,7 +56,8 @@ class Result:
             asked (`why` says how far). "saddle": a critical point from which the loss falls along
             `escape`. "stalled": no step lowers the loss any more, though the gradient is not small.
             "out of budget": the evaluations are spent. "not finite": the loss or its gradient is
-            infinite or no number wherever the run could go on; x is the last finite point.
+            infinite or no number wherever the run could go on. In the last three x is the best
+            point so far, which only a search that lets the loss rise ever leaves.
         why: the same in a sentence, with the numbers.
         counts: what the run asked for.
         history: the steps, the start first.
