@@ -152,7 +152,7 @@ class PairMemory:
                 f"{self.capacity}. Make the direction with memory={held}."
             )
         pairs, self._ages, self._written = state["pairs"], list(state["ages"]), state["written"]
-        self._sy, self._yy = state["sy"].clone(), state["yy"].clone()
+        self._sy, self._yy = state["sy"].cpu().clone(), state["yy"].cpu().clone()
         self._rows = self._last = None
         if self._ages:
             self._rows = pairs.new_zeros((2 * self.capacity + 3, pairs.shape[2]))
