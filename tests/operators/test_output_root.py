@@ -39,3 +39,31 @@ def test_columns_are_a_square_root_of_the_losss_hessian(case, shape):
     blocks = torch.stack([expected[n, :, n] for n in range(4)])
     torch.testing.assert_close(actual, blocks, rtol=0, atol=1e-13 * max(1, float(blocks.max())))
     assert len(found) <= (0 if case == "linear" else width)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("height", [10, 14, 16])
+def test_a_softmax_that_is_sure_couples_no_samples(height, dtype):
+    """Its Hessian's entries are small differences of large terms: far below their rounding."""
+    noise = torch.randn(64, 4, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    targets = torch.arange(64) % 4
+    z = height * torch.nn.functional.one_hot(targets, 4) + 0.3 * noise
+    found = columns(
+        joined(z.requires_grad_(), None),
+        lambda z: torch.nn.functional.cross_entropy(z, targets),
+        kind="exact",
+        weight=1 / 64,
+    )
+    actual = sum(torch.einsum("ni,nj->nij", u, u) for u in found)
+    p = z.detach().double().softmax(-1)
+    expected = (torch.diag_embed(p) - torch.einsum("ni,nj->nij", p, p)) / 64
+    # A log-probability is a difference of two numbers of the logits' size.
+    rounding = height * torch.finfo(dtype).eps / 64
+    torch.testing.assert_close(actual.double(), expected, rtol=0, atol=4 * rounding)
+
+
+def test_samples_that_are_coupled_are_refused():
+    z = torch.randn(6, 3, requires_grad=True)
+    for loss in (lambda z: z.mean(0).square().sum(), lambda z: z.flatten().logsumexp(0)):
+        with pytest.raises(ValueError, match="couples samples"):
+            list(columns(joined(z, None), loss, kind="exact", weight=1.0))

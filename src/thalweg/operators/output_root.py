@@ -18,7 +18,7 @@ Martens & Grosse, *Optimizing neural networks with Kronecker-factored approximat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, final
@@ -34,6 +34,8 @@ KINDS = ("exact", "monte-carlo", "empirical")
 
 # A structure is taken where a random product agrees with it to this many units of rounding.
 STRUCTURE_UNITS = 1e3
+# Or to this many times by how much the products of three parts miss that of their sum.
+NONLINEARITIES = 100
 
 
 @final
@@ -213,24 +215,39 @@ def square_root(output: JoinedOutput, loss: Callable[[Any], Tensor]) -> OutputRo
             )
         return result
 
-    trial = (
-        torch.rand(point.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(
-            point
-        )
-        + 0.5
-    )
-    found = product(trial)
+    trial, *parts = trials(point)
+    found, rounding = product(trial), NONLINEARITIES * nonlinearity(product, trial, parts)
     for shape, axis in structures(output):
         blocks = output_blocks(product, point, shape, axis)
         applied = (blocks @ laid_out(trial, shape, axis).unsqueeze(-1)).squeeze(-1)
         difference = float((applied - laid_out(found, shape, axis)).abs().max())
         scale = float((blocks.abs().sum(-1)).max())
-        if difference <= STRUCTURE_UNITS * torch.finfo(point.dtype).eps * scale:
-            return OutputRoot(root_of(blocks), shape, axis)
+        if difference <= STRUCTURE_UNITS * torch.finfo(point.dtype).eps * scale + rounding:
+            return OutputRoot(root_of(blocks, rounding), shape, axis)
     raise ValueError(
         "loss(output) couples samples: its Hessian in the output has entries between them, so "
         "Kronecker factors are not defined. Use GaussNewton or Hessian."
     )
+
+
+def trials(point: Tensor) -> Tensor:
+    """Four random tensors of the shape of `point`, entries from 0.5 to 1.5; always the same."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.rand(4, *point.shape, generator=generator, dtype=torch.float64) + 0.5
+    return drawn.to(point)
+
+
+def nonlinearity(
+    product: Callable[[Tensor], Tensor], trial: Tensor, parts: Iterable[Tensor]
+) -> float:
+    """By how much the product rounds: how far H t is from H p + H (t - p), for any of the parts.
+
+    Under a saturated softmax that is far above the rounding of H's own entries, which are tiny
+    differences of large terms.
+    """
+    whole = product(trial)
+    missed = [whole - product(part) - product(trial - part) for part in parts]
+    return float(torch.stack(missed).abs().max())
 
 
 def structures(output: JoinedOutput) -> Iterator[tuple[tuple[int, ...], int]]:
@@ -263,8 +280,12 @@ def output_blocks(
     return torch.stack(rows, -1)
 
 
-def root_of(blocks: Tensor) -> Tensor:
+def root_of(blocks: Tensor, noise: float = 0.0) -> Tensor:
     """S with S S' = each block, its columns along eigenvectors; zero where they are rounding.
+
+    Args:
+        blocks: symmetric but for rounding, shape (..., C, C).
+        noise: by how much a product with them may be rounded.
 
     Raises:
         ValueError: an eigenvalue is negative beyond rounding.
@@ -272,7 +293,7 @@ def root_of(blocks: Tensor) -> Tensor:
     values, vectors = symmetric_eigen(blocks)
     rounding = blocks.shape[-1] * torch.finfo(blocks.dtype).eps * values.abs().amax(-1, True)
     # Where a softmax is saturated the entries are rounding themselves; their asymmetry shows it.
-    noise = STRUCTURE_UNITS * rounding.max() + 10 * (blocks - blocks.mT).abs().max()
+    noise += float(STRUCTURE_UNITS * rounding.max() + 10 * (blocks - blocks.mT).abs().max())
     if bool((values < -noise).any()):
         raise ValueError(
             f"loss(output) is not convex in the output: an eigenvalue of its Hessian there is "
