@@ -446,3 +446,17 @@ def other_data(at, seed=21):
 def test_settings_are_checked(settings, says):
     with pytest.raises(ValueError, match=says):
         KroneckerNaturalGradient(**settings)
+
+
+def test_where_the_model_has_no_curvature_it_goes_down_the_gradient():
+    """A sigmoid that is quite sure, and wrong: of slope one, and to rounding of no curvature."""
+    model = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(800.0)
+    x = torch.ones(8, 1)
+    objective = Objective.of_model(
+        model, F.binary_cross_entropy_with_logits, (x, torch.zeros(8, 1))
+    )
+    result = minimize(objective, objective.start, direction="k-fac")
+    assert result.history[1].value < result.history[0].value == 800
+    assert result.value < 1e-3

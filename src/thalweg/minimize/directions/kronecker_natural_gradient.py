@@ -30,6 +30,7 @@ from torch import Tensor
 from thalweg.minimize.contract import Need, Place, Proposal
 from thalweg.minimize.directions.damping import first_damping, thresholds
 from thalweg.minimize.directions.factor_average import FactorAverage
+from thalweg.minimize.directions.first_length import first_step
 from thalweg.minimize.directions.quadratic_model import (
     Promise,
     combined,
@@ -134,6 +135,9 @@ class KroneckerNaturalGradient:
         if not self.damping:
             self.damping = first_damping(exact, gradient, self.share)
         damping = self.damping + self.penalty
+        if not damping:
+            self._promise = None
+            return uncurved(at)
         factors = self._average.at(at, self._steps)
         self._steps += 1
         delta = -factors.solve(gradient, damping, split=self.split)
@@ -176,3 +180,12 @@ class KroneckerNaturalGradient:
         self._steps = state["steps"]
         self._average.load_state_dict(state["factors"])
         self._promise = restored(state["promise"])
+
+
+def uncurved(at: Place) -> Proposal:
+    """Along the negative gradient, where the model has no curvature along it to rounding.
+
+    A network that is quite sure, rightly or wrongly, has such a loss: no damping has its units.
+    """
+    d = -at.gradient
+    return Proposal(d, -float(d.double() @ d.double()), first_step(at.x, d))
