@@ -254,9 +254,19 @@ def promise_of(at, there):
         (lambda: LevenbergMarquardt(scale="more"), r"choose one of marquardt, identity"),
         (lambda: GaussNewton(tol=0.0), r"GaussNewton\(tol=0.0\)"),
         (lambda: GaussNewton(largest=0), r"GaussNewton\(largest=0\)"),
-        (lambda: LevenbergMarquardt(largest=1).propose(place()), "Use scale='identity'"),
+        (
+            lambda: LevenbergMarquardt(scale="marquardt", largest=1).propose(place()),
+            "Use scale='identity'",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(make, says):
     with pytest.raises(ValueError, match=says):
         make()
+
+
+@pytest.mark.parametrize(("largest", "scale"), [(500, "marquardt"), (1, "identity")])
+def test_the_scale_is_marquardt_s_where_a_matrix_is_written_down(largest, scale):
+    left, asked = (LevenbergMarquardt(scale=one, largest=largest) for one in (None, scale))
+    for _ in range(2):
+        assert torch.equal(left.propose(place()).vector, asked.propose(place()).vector)

@@ -9,7 +9,7 @@ from thalweg.landscapes import rosenbrock
 from thalweg.landscapes.more_garbow_hillstrom import PROBLEMS
 from thalweg.minimize import Objective, Result, Run, minimize
 from thalweg.minimize.directions.limited_memory import LBFGS
-from thalweg.minimize.names import memory_for
+from thalweg.minimize.names import direction_named, memory_for, search_named
 from thalweg.minimize.searches import StrongWolfe
 from thalweg.operators import Matrix
 
@@ -206,7 +206,7 @@ REFUSED = {
         lambda: minimize(VALLEY, VALLEY.start, search=StrongWolfe),
         r"StrongWolfe\(\)",
     ),
-    "a direction misspelled": (lambda: minimize(VALLEY, VALLEY.start, "lbfgs"), "'l-bfgs'"),
+    "a direction misspelled": (lambda: minimize(VALLEY, VALLEY.start, "lbgfs"), "'l-bfgs'"),
     "a search misspelled": (
         lambda: minimize(VALLEY, VALLEY.start, search="wolfe"),
         "search='wolfe'",
@@ -240,3 +240,21 @@ def test_a_minimum_of_large_residuals_is_no_saddle_by_their_rounding():
     known = PROBLEMS["33 linear, rank 1"]
     result = minimize(known.loss, known.start, escape=False)
     assert result.status == "converged", result
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("lbfgs", "l-bfgs"),
+        ("L_BFGS", "l-bfgs"),
+        ("Newton-CG", "newton-cg"),
+        ("cg", "polak-ribiere+"),
+        ("gradient descent", "steepest-descent"),
+    ],
+)
+def test_names_may_be_written_in_several_ways(written, meant):
+    assert direction_named(written).name == direction_named(meant).name
+
+
+def test_a_search_s_name_may_be_written_as_pytorch_does():
+    assert isinstance(search_named("strong_wolfe"), StrongWolfe)

@@ -40,8 +40,8 @@ from thalweg.recorder.tape import TapeRecorder
 # What PyTorch, a tape or a direction raise at a loss that does not suit.
 TROUBLE = (RuntimeError, ValueError, TypeError, NotImplementedError, FloatingPointError)
 INSTEAD = (
-    "Take an optimizer that needs gradients alone, as in --optimizer adam, or write the closure "
-    "into the script: optimizer = thalweg.optim.LBFGS(...), optimizer.step(closure)"
+    "Otherwise take an optimizer that needs gradients alone, as in --optimizer adam, or write the "
+    "closure into the script: optimizer = thalweg.optim.LBFGS(...), optimizer.step(closure)"
 )
 
 

@@ -1,42 +1,18 @@
-"""Optimizers, methods and searches by the names that people write.
-
-``L-BFGS``, ``lbfgs`` and ``l_bfgs`` are one name.
-"""
+"""Optimizers, methods and searches by the names that people write."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from thalweg.interventions.intervention import InterventionError
 from thalweg.minimize.names import DIRECTIONS
+from thalweg.minimize.spelling import known_as
 from thalweg.optim import OPTIMIZERS
 
 T = TypeVar("T")
-
-OTHER_NAMES = {
-    "cg": "polak-ribiere+",
-    "nonlinear-cg": "polak-ribiere+",
-    "conjugate-gradient": "polak-ribiere+",
-    "gradient-descent": "steepest-descent",
-}
-
-
-def squeezed(name: str) -> str:
-    """A name without what people spell in several ways: case, hyphens and underscores."""
-    return re.sub(r"[-_ ]", "", name.lower())
-
-
-def known_as(name: str, known: Collection[str]) -> str | None:
-    """The one of `known` that is meant by a name; None if there is none."""
-    if name in known:
-        return name
-    meant = {squeezed(one): one for one in known}
-    others = {squeezed(a): b for a, b in OTHER_NAMES.items() if b in known}
-    return (others | meant).get(squeezed(name))
 
 
 def updates_named(name: str) -> tuple[str, str]:

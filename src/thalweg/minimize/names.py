@@ -31,6 +31,7 @@ from thalweg.minimize.searches import (
     TrustRegion,
 )
 from thalweg.minimize.searches.trust_region.region import SubproblemName
+from thalweg.minimize.spelling import known_as
 
 T = TypeVar("T")
 
@@ -135,8 +136,8 @@ def wants_exact_steps(direction: Direction) -> bool:
 
 def named(what: str, name: str, known: Mapping[str, T]) -> T:
     """The entry of `known`; raises ValueError with the nearest name if there is none."""
-    if name in known:
-        return known[name]
+    if meant := known_as(name, known):
+        return known[meant]
     near = get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
     raise ValueError(f"minimize({what}={name!r}): not known; {hint}")

@@ -43,11 +43,12 @@ class LevenbergMarquardt:
     Args:
         residuals: r(x), from a flat vector of shape (n,) to a tensor, of a loss that is a multiple
             of |r|^2; None takes the place's Gauss-Newton matrix.
-        scale: D^2: "marquardt" for the diagonal of B, "identity" for I.
+        scale: D^2: "marquardt" for the diagonal of B, "identity" for I; None for the former up to
+            `largest` parameters and the latter beyond.
         damping: lambda at the start; without Marquardt's scale as a share of the largest entry of
             diag(B), or of the curvature along the gradient where that diagonal is not known.
         largest: up to so many parameters a matrix is written down; beyond, LSMR or CG solve, and
-            `scale` must be "identity".
+            `scale` cannot be "marquardt".
         tol: of the iterative solution.
         max_products: in a step, of the same.
 
@@ -65,13 +66,14 @@ class LevenbergMarquardt:
         self,
         residuals: ResidualFunction | None = None,
         *,
-        scale: Scale = "marquardt",
+        scale: Scale | None = None,
         damping: float = 1e-3,
         largest: int = 500,
         tol: float = 1e-6,
         max_products: int = 500,
     ) -> None:
-        check_choice(type(self).__name__, "scale", scale, get_args(Scale))
+        if scale is not None:
+            check_choice(type(self).__name__, "scale", scale, get_args(Scale))
         check_positive(type(self).__name__, "damping", damping)
         self.models = Models(
             type(self).__name__, residuals, largest=largest, tol=tol, max_products=max_products
@@ -94,7 +96,7 @@ class LevenbergMarquardt:
         """The damped step."""
         model = self.models.at(at)
         diagonal = model.diagonal()
-        if self.scale == "marquardt":
+        if self._wants(diagonal):
             self._scale = larger(self._scale, self._known(diagonal, at))
         if self._nielsen is None:
             self._nielsen = Nielsen(self._first(model, diagonal, at))
@@ -127,12 +129,16 @@ class LevenbergMarquardt:
         self._promise = restored(state["promise"])
 
     def _first(self, model: DampedModel, diagonal: Tensor | None, at: Place) -> float:
-        if self.scale == "marquardt":
+        if self._wants(diagonal):
             return self.share
         if diagonal is not None:
             return self.share * float(diagonal.max())
         size = length(at.gradient)
         return self.share * model.curvature(at.gradient / size) if size else 0.0
+
+    def _wants(self, diagonal: Tensor | None) -> bool:
+        """Whether Marquardt's scale is asked for, or can be had where nothing is asked for."""
+        return self.scale == "marquardt" or (self.scale is None and diagonal is not None)
 
     def _known(self, diagonal: Tensor | None, at: Place) -> Tensor:
         if diagonal is None:
