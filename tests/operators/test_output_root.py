@@ -42,7 +42,7 @@ def test_columns_are_a_square_root_of_the_losss_hessian(case, shape):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("height", [10, 14, 16])
+@pytest.mark.parametrize("height", [10, 14, 16, 30, 60, 100, 1000])
 def test_a_softmax_that_is_sure_couples_no_samples(height, dtype):
     """Its Hessian's entries are small differences of large terms: far below their rounding."""
     noise = torch.randn(64, 4, generator=torch.Generator().manual_seed(0), dtype=dtype)
@@ -54,7 +54,7 @@ def test_a_softmax_that_is_sure_couples_no_samples(height, dtype):
         kind="exact",
         weight=1 / 64,
     )
-    actual = sum(torch.einsum("ni,nj->nij", u, u) for u in found)
+    actual = sum((torch.einsum("ni,nj->nij", u, u) for u in found), torch.zeros(64, 4, 4))
     p = z.detach().double().softmax(-1)
     expected = (torch.diag_embed(p) - torch.einsum("ni,nj->nij", p, p)) / 64
     # A log-probability is a difference of two numbers of the logits' size.
@@ -62,8 +62,29 @@ def test_a_softmax_that_is_sure_couples_no_samples(height, dtype):
     torch.testing.assert_close(actual.double(), expected, rtol=0, atol=4 * rounding)
 
 
-def test_samples_that_are_coupled_are_refused():
-    z = torch.randn(6, 3, requires_grad=True)
-    for loss in (lambda z: z.mean(0).square().sum(), lambda z: z.flatten().logsumexp(0)):
-        with pytest.raises(ValueError, match="couples samples"):
-            list(columns(joined(z, None), loss, kind="exact", weight=1.0))
+COUPLED = {
+    "a mean over samples": lambda z: z.mean(0).square().sum(),
+    "a softmax over all": lambda z: z.flatten().logsumexp(0),
+    "a softmax over all that is sure": lambda z: (z.flatten() * (z.flatten() + 40)).logsumexp(0),
+    "two samples of six": lambda z: z.square().sum() + z[2] @ z[5],
+    "two samples of six beside a softmax that is sure": lambda z: (
+        (60 * z).logsumexp(-1).sum() + 1e-9 * (z[2] + z[5]).square().sum()
+    ),
+}
+
+
+@pytest.mark.parametrize("case", COUPLED)
+def test_samples_that_are_coupled_are_refused(case):
+    z = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    with pytest.raises(ValueError, match="couples samples"):
+        list(columns(joined(z, None), COUPLED[case], kind="exact", weight=1.0))
+
+
+def test_a_sure_softmax_along_one_axis_has_blocks_along_that_axis():
+    """By the structure that was looked for first: a column touches one pixel of each sample."""
+    t = torch.arange(3 * 4).reshape(3, 2, 2) % 5
+    z = 50 * torch.nn.functional.one_hot(t, 5).movedim(-1, 1) + torch.rand(3, 5, 2, 2)
+    loss = lambda z: torch.nn.functional.cross_entropy(z, t)
+    found = list(columns(joined(z.requires_grad_(), None), loss, kind="exact", weight=1 / 3))
+    assert found
+    assert all(int((u.reshape(3, 5, 4) != 0).any(1).sum(1).max()) == 1 for u in found)

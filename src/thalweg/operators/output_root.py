@@ -8,8 +8,9 @@ Each sample has a block of its own on M's diagonal, so a column holds one vector
 c is the weight of a sample in the loss, 1/N for a mean. The loss may be any function of the output
 that adds up over samples: its Hessian is read off by products with unit vectors, for all samples
 at once, and a random product checks the structure that was assumed (one number an entry; blocks
-along one axis, as in a cross-entropy over classes; one block a sample). A loss that couples samples
-is refused.
+along one axis, as in a cross-entropy over classes; one block a sample). Where rounding has eaten the
+entries, as under a saturated softmax, products with vectors that are zero on half of the blocks
+tell: what reaches the other half couples them. A loss that couples samples is refused.
 
 Schraudolph, *Fast curvature matrix-vector products for second-order gradient descent* (2002);
 Martens & Grosse, *Optimizing neural networks with Kronecker-factored approximate curvature*
@@ -18,6 +19,7 @@ Martens & Grosse, *Optimizing neural networks with Kronecker-factored approximat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +38,8 @@ KINDS = ("exact", "monte-carlo", "empirical")
 STRUCTURE_UNITS = 1e3
 # Or to this many times by how much the products of three parts miss that of their sum.
 NONLINEARITIES = 100
+# Entries of a block may be wrong by this many times what its product with a trial vector misses.
+MISSED = 10
 
 
 @final
@@ -224,6 +228,8 @@ def square_root(output: JoinedOutput, loss: Callable[[Any], Tensor]) -> OutputRo
         scale = float((blocks.abs().sum(-1)).max())
         if difference <= STRUCTURE_UNITS * torch.finfo(point.dtype).eps * scale + rounding:
             return OutputRoot(root_of(blocks, rounding), shape, axis)
+        if apart(product, trial, shape, axis):
+            return OutputRoot(root_of(blocks, rounding + MISSED * difference), shape, axis)
     raise ValueError(
         "loss(output) couples samples: its Hessian in the output has entries between them, so "
         "Kronecker factors are not defined. Use GaussNewton or Hessian."
@@ -260,6 +266,25 @@ def structures(output: JoinedOutput) -> Iterator[tuple[tuple[int, ...], int]]:
         if len(shape) > 3:
             yield shape, 2
     yield (count, 1, width), 2
+
+
+def apart(
+    product: Callable[[Tensor], Tensor], trial: Tensor, shape: tuple[int, ...], axis: int
+) -> bool:
+    """Whether the Hessian has nothing between blocks along `axis`: log2(N P) products at most.
+
+    Any two blocks differ in some binary digit of their numbers. For each digit the trial vector is
+    kept on the blocks that have it set; what the product then has on the others is between blocks.
+    """
+    others = [size for i, size in enumerate(shape) if i != axis]
+    number = torch.arange(math.prod(others), device=trial.device).reshape(others)
+    for digit in range((number.numel() - 1).bit_length()):
+        kept = (number >> digit & 1).bool().unsqueeze(axis).expand(shape).reshape(trial.shape)
+        found = product(torch.where(kept, trial, 0)).abs()
+        crossed, own = torch.where(kept, 0, found).max(), torch.where(kept, found, 0).max()
+        if not bool(crossed <= STRUCTURE_UNITS * torch.finfo(trial.dtype).eps * own):
+            return False
+    return True
 
 
 def laid_out(rows: Tensor, shape: tuple[int, ...], axis: int) -> Tensor:
