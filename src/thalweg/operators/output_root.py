@@ -8,8 +8,8 @@ Each sample has a block of its own on M's diagonal, so a column holds one vector
 c is the weight of a sample in the loss, 1/N for a mean. The loss may be any function of the output
 that adds up over samples: its Hessian is read off by products with unit vectors, for all samples
 at once, and a random product checks the structure that was assumed (one number an entry; blocks
-along one axis, as in a cross-entropy over classes; one block a sample). Where rounding has eaten the
-entries, as under a saturated softmax, products with vectors that are zero on half of the blocks
+along one axis, as in a cross-entropy over classes; one block a sample). Where rounding has eaten
+the entries, as under a saturated softmax, products with vectors that are zero on half of the blocks
 tell: what reaches the other half couples them. A loss that couples samples is refused.
 
 Schraudolph, *Fast curvature matrix-vector products for second-order gradient descent* (2002);
