@@ -9,7 +9,7 @@ import pytest
 from made_runs import SITE, run
 
 from thalweg.doctor.runs import POINTS_OF_A_CURVE, Bench, Wanted, name_of
-from thalweg.interventions import Clipping, LearningRate
+from thalweg.interventions import Clipping, LearningRate, OtherSign
 from thalweg.trials import Outcome, Trial
 from thalweg.trials import Progress as TrialProgress
 
@@ -37,7 +37,7 @@ class FakeRunner:
             outcomes.append(
                 Outcome(trial, folder, "finished", 0, "", 1.0, 1.0, folder / "o", folder / "e")
             )
-            on_progress(TrialProgress(done, len(trials), (), 0.0))
+            on_progress(TrialProgress(done, len(trials), (trial.name,), 0.0))
         return outcomes
 
 
@@ -53,17 +53,17 @@ def bench(tmp_path, heard):
 
 
 def test_no_run_is_made_twice(bench):
-    first = bench.make([Wanted("slow", SLOW), Wanted("clip", CLIP)], "Trying")
+    first = bench.make([Wanted(SLOW), Wanted(CLIP)], "Trying")
     again = bench.make(
-        [Wanted("clip", CLIP), Wanted("slow", SLOW), Wanted("slow", SLOW, 1)], "Trying"
+        [Wanted(CLIP), Wanted(SLOW), Wanted(SLOW, 1)], "Trying"
     )
-    assert [one.name for one in bench.runner.asked] == ["slow", "clip", "slow"]
+    assert [one.name for one in bench.runner.asked] == [name_of(SLOW), name_of(CLIP), name_of(SLOW)]
     assert again[:2] == [first[1], first[0]]
     assert again[2].seed == 1
 
 
 def test_the_same_run_asked_for_twice_at_once_is_made_once(bench):
-    a, b = bench.make([Wanted("slow", SLOW), Wanted("slow", SLOW)], "Trying")
+    a, b = bench.make([Wanted(SLOW), Wanted(SLOW)], "Trying")
     assert a is b
     assert bench.planned == 1
 
@@ -74,7 +74,7 @@ def test_nothing_wanted_is_nothing_made(bench, heard):
 
 
 def test_a_trial_has_its_budget_and_its_interventions(bench):
-    bench.make([Wanted("slow", SLOW, 2)], "Trying")
+    bench.make([Wanted(SLOW, 2)], "Trying")
     (trial,) = bench.runner.asked
     assert (trial.max_steps, trial.max_seconds, trial.seed_shift) == (50, 7, 2)
     (instrument,) = trial.instruments
@@ -84,7 +84,7 @@ def test_a_trial_has_its_budget_and_its_interventions(bench):
 
 
 def test_the_base_changes_nothing_and_is_seen_in_full(bench):
-    base = bench.base(3.0)
+    base = bench.watch((), 3.0)
     (trial,) = bench.runner.asked
     assert trial.instruments[0]["full"] is True
     assert trial.instruments[0]["interventions"] == []
@@ -94,14 +94,28 @@ def test_the_base_changes_nothing_and_is_seen_in_full(bench):
 
 def test_seeds_are_counted_from_the_one_that_was_asked_for(tmp_path):
     bench = Bench(FakeRunner(tmp_path), 5, time.monotonic() + 60, lambda *_: None)
-    bench.make([Wanted("slow", SLOW), Wanted("slow", SLOW, 2)], "Trying")
+    bench.make([Wanted(SLOW), Wanted(SLOW, 2)], "Trying")
     assert [one.seed_shift for one in bench.runner.asked] == [5, 7]
 
 
 def test_progress_counts_on_over_several_calls(bench, heard):
-    bench.base(3.0)
-    bench.make([Wanted("slow", SLOW), Wanted("clip", CLIP)], "Trying")
-    assert heard[-2:] == [("Trying", 2, 3), ("Trying", 3, 3)]
+    bench.watch((), 3.0)
+    bench.make([Wanted(SLOW), Wanted(CLIP)], "Trying")
+    slow, clip = name_of(SLOW), name_of(CLIP)
+    assert heard[-2:] == [(f"Trying: {slow}", 2, 3), (f"Trying: {clip}", 3, 3)]
+
+
+def test_progress_says_what_is_tried_and_why(bench, heard):
+    bench.make([Wanted(SLOW, 0, "learning-rate-too-high")], "Trying")
+    assert heard == [(f"Trying: {name_of(SLOW)} (learning-rate-too-high)", 1, 1)]
+
+
+def test_ceilings_are_for_changes_that_keep_the_loss(bench):
+    bench.ceilings = [(10, 3.0)]
+    bench.watch(SLOW, 3.0)
+    bench.make([Wanted(SLOW), Wanted((OtherSign(),)), Wanted((), 1)], "Trying")
+    given = [one.instruments[0]["ceilings"] for one in bench.runner.asked]
+    assert given == [[], [[10, 3.0]], [], []]
 
 
 def test_seconds_left_run_out(bench):

@@ -54,6 +54,7 @@ def diagnose(
     only: Sequence[str] = (),
     progress: Callable[[Progress], None] | None = None,
     jobs: int | None = None,
+    control: bool = True,
 ) -> Diagnosis:
     """Find what holds a training script back.
 
@@ -68,6 +69,7 @@ def diagnose(
         only: Codes of the causes to look for; empty for all.
         progress: Called as it goes on.
         jobs: Runs at a time; as many as there are cores by default (at most 4).
+        control: Beside a remedy, try as many random changes as the search for it took.
 
     Returns:
         The diagnosis. After Ctrl-C: what was known by then.
@@ -84,7 +86,9 @@ def diagnose(
         bench = Bench(
             runner, seed or 0, began + budget, lambda s, d, t: hear(Progress(d, t, s)), steps
         )
-        examination = Examination(bench, path, tuple(arguments), tuple(only), budget, began)
+        examination = Examination(
+            bench, path, tuple(arguments), tuple(only), budget, began, control
+        )
         examination.examine()
         verdict, reason = examination.verdict()
         return Diagnosis(verdict, reason, report(examination))

@@ -1,7 +1,7 @@
-"""One examination of a script: watch it, suspect, try one change at a time, verify.
+"""One examination of a script: watch it, find one cause, then what that one hid, and verify.
 
-    with nothing changed  ->  recording  ->  suspicions  ->  trials, one change each, same seed
-    ->  the cause that removes the harm  ->  verified on several seeds
+    with nothing changed  ->  a search  ->  under its remedy  ->  a search for a second fault
+    ->  as many random changes, as a control of the remedies
 
 Nothing here touches PyTorch: the script runs in child processes, and what comes back is plain data.
 """
@@ -12,14 +12,15 @@ import math
 from pathlib import Path
 from typing import Literal
 
-from thalweg.doctor.ranking import Candidate, rank
-from thalweg.doctor.runs import Bench, Run, Wanted, name_of
-from thalweg.doctor.standing import Measure, standing
-from thalweg.doctor.verification import SEEDS, Verification
-from thalweg.interventions import LearningRate
+from thalweg.doctor.control import Control, controlled
+from thalweg.doctor.ranking import Candidate
+from thalweg.doctor.runs import Bench, Run
+from thalweg.doctor.search import Proved, Search
+from thalweg.doctor.standing import Measure
+from thalweg.doctor.stopping import ceilings
+from thalweg.doctor.verification import Verification
+from thalweg.interventions import Intervention
 from thalweg.obstacles.evidence import Evidence
-from thalweg.obstacles.registry import OBSTACLES
-from thalweg.obstacles.suspicion import Suspicion
 
 Verdict = Literal["healthy", "obstructed", "unknown"]
 
@@ -27,8 +28,9 @@ Verdict = Literal["healthy", "obstructed", "unknown"]
 TIMES_PLAIN = 18.0
 SHARE_OF_BASE = 0.1  # of the budget, for the first run of a long script
 SHORT = 20.0  # seconds that a script may take in any case, but never more than half of the budget
-WORTH = 0.2  # what a suspicion must be worth after its trials to be verified at all
-TRIES = 3  # remedies that may fail their verification before the doctor gives up
+FAULTS = 3  # that are sought one after the other
+# After a first remedy a script trains; what else is named has to be seen and not only to help.
+PLAIN_EVIDENCE = 0.6
 
 
 class ScriptFailed(Exception):
@@ -40,20 +42,26 @@ class ScriptFailed(Exception):
 
 
 class Examination:
-    """One diagnosis under way. Whatever interrupts it, what is known so far stays readable."""
+    """One diagnosis under way. Whatever interrupts it, what is known so far stays readable.
+
+    Args:
+        bench: Where runs are made.
+        script: The script, and ``arguments`` its command line.
+        only: Codes to look for; empty for all.
+        budget: Seconds for everything, from ``began`` on.
+        control: Whether random changes are tried beside a remedy.
+    """
 
     def __init__(
         self, bench: Bench, script: Path, arguments: tuple[str, ...], only: tuple[str, ...],
-        budget: float, began: float,
+        budget: float, began: float, control: bool = True,
     ) -> None:  # fmt: skip
         self.bench, self.script, self.arguments, self.only = bench, script, arguments, only
-        self.budget, self.began = budget, began
+        self.budget, self.began, self.wants_control = budget, began, control
         self.base: Run | None = None
         self.measure: Measure = None
-        self.candidates: list[Candidate] = []
-        self.proved: list[tuple[Candidate, Verification]] = []
-        self.failed: list[tuple[Candidate, Verification]] = []
-        self.trouble: list[str] = []
+        self.searches: list[Search] = []
+        self.control: Control | None = None
         self.interrupted = False
         self.plain_seconds = 0.0
 
@@ -69,7 +77,7 @@ class Examination:
     def watch(self) -> None:
         """Run the script as it is."""
         limit = max(min(SHORT, self.budget / 2), SHARE_OF_BASE * self.budget)
-        base = self.bench.base(limit)
+        base = self.bench.watch((), limit)
         if base.outcome.ended == "crashed":
             raise ScriptFailed(
                 base.outcome.exit_code or 1,
@@ -94,39 +102,68 @@ class Examination:
             return None
         return Evidence(self.base.recording)
 
-    def suspect(self) -> list[Suspicion]:
-        """What the evidence raises, strongest first."""
-        _, seen = self._known()
-        codes = self.only or tuple(OBSTACLES)
-        found = [self._judge(code, seen) for code in codes]
-        return sorted((one for one in found if one), key=lambda one: -one.strength)
-
-    def _judge(self, code: str, seen: Evidence) -> Suspicion | None:
-        """One obstacle's judgement; one that fails is noted, and the others go on."""
-        try:
-            return OBSTACLES[code].judge(seen)
-        except Exception as error:
-            self.trouble.append(f"{code}: {type(error).__name__}: {error}")
-            return None
-
     def decide(self) -> None:
-        """Try what would prove each suspicion, rank, and verify."""
+        """Find a cause; then, under its remedy, what it hid; then the control."""
         base, seen = self._known()
-        suspicions = self.suspect()
-        proofs = [proof for suspicion in suspicions for proof in suspicion.proofs]
-        proofs += [(LearningRate(0.1),), (LearningRate(10.0),)]
-        wanted = [Wanted(name_of(proof), proof) for proof in proofs]
-        self.bench.make(self._affordable(wanted), "Changing one thing at a time")
-        runs = {run.name: run for (_, seed), run in self.bench.runs.items() if seed == 0}
-        self.candidates = rank(
-            suspicions, base, runs, self.measure, seen.main, not seen.adversarial
-        )
-        for candidate in [one for one in self.candidates if one.worth >= WORTH][:TRIES]:
-            checked = self.verify(candidate)
-            if checked.held:
-                self.proved.append((candidate, checked))
+        if len(seen.recording.optimizers) == 1:
+            self.bench.ceilings = ceilings(seen.losses)
+        self._search(base)
+        if not self.proved and self._stuck:
+            self.searches[0].pair()
+        while self.proved and len(self.proved) < FAULTS and self.bench.seconds_left > 0:
+            before = len(self.proved)
+            under = self.bench.watch(self.remedy, self.bench.max_seconds)
+            if under.outcome.ended != "finished" and base.outcome.ended == "finished":
                 break
-            self.failed.append((candidate, checked))
+            self._search(under, PLAIN_EVIDENCE)
+            if len(self.proved) == before:
+                break
+        if self.proved and self.wants_control:
+            self._compare(base)
+
+    def _search(self, base: Run, least_strength: float = 0.0) -> None:
+        found = [one.candidate.suspicion.cause for one in self.proved]
+        self.searches.append(Search(self.bench, base, self.measure, self.only, found))
+        self.searches[-1].run(least_strength)
+
+    def _compare(self, base: Run) -> None:
+        """The remedies against as many random changes as were tried to find them."""
+        tried = sum(len(one.tried) for one in self.searches)
+        remedied = self.proved[-1].checked.after
+        self.control = controlled(self.bench, base, tried, self.measure, remedied)
+
+    @property
+    def proved(self) -> list[Proved]:
+        """The causes whose remedies held, in the order in which they were found."""
+        return [one for search in self.searches for one in search.proved]
+
+    @property
+    def remedy(self) -> tuple[Intervention, ...]:
+        """All remedies together."""
+        return tuple(change for one in self.proved for change in one.remedy)
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The suspicions of the script as it is, after their trials."""
+        return self.searches[0].candidates if self.searches else []
+
+    @property
+    def failed(self) -> list[tuple[Candidate, Verification]]:
+        """The remedies for the script as it is that did not hold."""
+        return self.searches[0].failed if self.searches else []
+
+    @property
+    def trouble(self) -> list[str]:
+        """Judgements that failed, in words."""
+        return [one for search in self.searches for one in search.trouble]
+
+    @property
+    def _stuck(self) -> bool:
+        """Whether the loss hardly falls, or leaves the numbers."""
+        _, seen = self._known()
+        if not math.isfinite(seen.final_loss):
+            return True
+        return not seen.adversarial and seen.final_loss > 0.9 * seen.initial_loss > 0
 
     @property
     def _incomparable(self) -> bool:
@@ -149,32 +186,10 @@ class Examination:
             raise RuntimeError("the script has to be watched before anything is decided")
         return self.base, seen
 
-    def _affordable(self, wanted: list[Wanted]) -> list[Wanted]:
-        """As many trials as leave two fifths of the time for verification, the strongest first."""
-        base, _ = self._known()
-        once = max(0.3, base.outcome.seconds) / self.bench.runner.jobs
-        count = int(max(4.0, 0.6 * self.bench.seconds_left / once))
-        return list({one.name: one for one in wanted}.values())[:count]
-
-    def verify(self, candidate: Candidate) -> Verification:
-        """The remedy and doing nothing, on the other seeds."""
-        base, seen = self._known()
-        if candidate.run is None:
-            raise RuntimeError(f"{candidate.suspicion.cause}: there is no trial to verify")
-        others = SEEDS[1:]
-        name, changed = candidate.run.name, candidate.run.interventions
-        wanted = [Wanted("as it is", (), seed) for seed in others]
-        wanted += [Wanted(name, changed, seed) for seed in others]
-        made = self.bench.make(wanted, f"Verifying: {name}")
-        ends = [standing(run.recording, self.measure, seen.main) for run in made]
-        first = [standing(run.recording, self.measure, seen.main) for run in (base, candidate.run)]
-        half = len(others)
-        return Verification(SEEDS, (first[0], *ends[:half]), (first[1], *ends[half:]))
-
     def verdict(self) -> tuple[Verdict, str]:
         """The verdict and one sentence why, from whatever is known."""
         if self.proved:
-            return "obstructed", self.proved[0][0].suspicion.summary
+            return "obstructed", self.proved[0].candidate.suspicion.summary
         if self.interrupted:
             return "unknown", "The diagnosis was interrupted before anything was proved."
         seen = self.seen
@@ -193,7 +208,7 @@ class Examination:
                 "unknown",
                 "The loss stops being finite, and no change that was tried prevents it.",
             )
-        if not seen.adversarial and seen.final_loss > 0.9 * seen.initial_loss > 0:
+        if self._stuck:
             return "unknown", "The loss hardly falls, and no change that was tried makes it fall."
         return "healthy", "Nothing that was tried makes this script train materially better."
 

@@ -9,43 +9,70 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from thalweg.doctor.confidence import confidence
 from thalweg.doctor.examination import Examination
 from thalweg.doctor.ranking import Candidate
 from thalweg.doctor.runs import Run
+from thalweg.doctor.search import Proved, Search
 from thalweg.doctor.standing import standing
 from thalweg.doctor.verification import Verification
 
 
 def findings(examined: Examination) -> list[dict[str, Any]]:
-    """The proved causes, each with its proof; what else the evidence raised is folded under it."""
-    return [_finding(examined, candidate, checked) for candidate, checked in examined.proved]
+    """The proved causes, each with its proof; what else the evidence raised is folded under one."""
+    return [
+        _finding(examined, search, one) for search in examined.searches for one in search.proved
+    ]
 
 
-def _finding(examined: Examination, candidate: Candidate, checked: Verification) -> dict[str, Any]:
-    suspicion = candidate.suspicion
-    changed = candidate.run.interventions if candidate.run else ()
-    others = [one for one in examined.candidates if one is not candidate and _is_symptom(one)]
+def _finding(examined: Examination, search: Search, one: Proved) -> dict[str, Any]:
+    candidate, suspicion = one.candidate, one.candidate.suspicion
+    named = {other.candidate.suspicion.cause for other in examined.proved}
+    others = [
+        other
+        for other in search.candidates
+        if _is_symptom(other) and other.suspicion.cause not in named
+    ]
     return {
         "cause": suspicion.cause,
-        "confidence": round(min(0.99, 0.5 + 0.5 * candidate.worth), 2),
+        "confidence": confidence(candidate),
         "summary": suspicion.summary,
         "evidence": dict(suspicion.evidence),
         "trials": [_trial(examined, candidate.run, candidate.share)] if candidate.run else [],
         "remedy": {
-            "interventions": [one.as_data() for one in changed],
-            "says": " ".join(one.says() for one in changed),
-            "edit": "\n".join(line for one in changed if (line := one.edit())),
+            "interventions": [change.as_data() for change in one.remedy],
+            "says": " ".join(change.says() for change in one.remedy),
+            "edit": "\n".join(line for change in one.remedy if (line := change.edit())),
         },
-        "verified": checked.as_data(measure_name(examined)),
-        "symptoms": [
-            {
-                "cause": one.suspicion.cause,
-                "summary": one.suspicion.summary,
-                "evidence": dict(one.suspicion.evidence),
-            }
-            for one in others
-        ],
+        "verified": one.checked.as_data(measure_name(examined)),
+        "found_with": [change.as_data() for change in one.found_with],
+        "symptoms": [_symptom(other) for other in others if search is examined.searches[0]],
     }
+
+
+def _symptom(candidate: Candidate) -> dict[str, Any]:
+    suspicion = candidate.suspicion
+    return {
+        "cause": suspicion.cause,
+        "summary": suspicion.summary,
+        "evidence": dict(suspicion.evidence),
+    }
+
+
+def suspicions(examined: Examination) -> list[dict[str, Any]]:
+    """Every suspicion of the script as it is, strongest first, with what its trials did."""
+    rows = sorted(examined.candidates, key=lambda one: -one.suspicion.strength)
+    return [
+        {
+            "cause": one.suspicion.cause,
+            "strength": one.suspicion.strength,
+            "summary": one.suspicion.summary,
+            "tried": one.run is not None,
+            "helped": one.helped,
+            "share": one.share,
+        }
+        for one in rows
+    ]
 
 
 def _is_symptom(candidate: Candidate) -> bool:
@@ -56,7 +83,8 @@ def _is_symptom(candidate: Candidate) -> bool:
 def ruled_out(examined: Examination) -> list[dict[str, Any]]:
     """Suspicions whose trial did not help, or whose remedy did not hold; no symptoms."""
     failed = {id(one): checked for one, checked in examined.failed}
-    named = {id(one) for one, _ in examined.proved}
+    named = {id(one.candidate) for one in examined.proved}
+    causes = {one.candidate.suspicion.cause for one in examined.proved}
     symptoms = {id(one) for one in examined.candidates if examined.proved and _is_symptom(one)}
     explained = named | symptoms | {id(one) for one in examined.candidates if one.helped}
     return [
@@ -66,7 +94,9 @@ def ruled_out(examined: Examination) -> list[dict[str, Any]]:
             "trial": _trial(examined, one.run, one.share),
         }
         for one in examined.candidates
-        if one.run is not None and (id(one) in failed or id(one) not in explained)
+        if one.run is not None
+        and one.suspicion.cause not in causes
+        and (id(one) in failed or id(one) not in explained)
     ]
 
 
@@ -127,6 +157,8 @@ def _report(examined: Examination) -> dict[str, Any]:
         "reason": reason,
         "findings": findings(examined),
         "ruled_out": ruled_out(examined),
+        "suspicions": suspicions(examined),
+        "control": None if examined.control is None else examined.control.as_data(),
         "trials": [
             run.as_data(examined.measure, None, main) for run in examined.bench.runs.values()
         ],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from thalweg.doctor.stopping import Ceiling, overrun
 from thalweg.interventions import from_data
 from thalweg.obstacles.probes import PROBES
 from thalweg.recorder import Recorder, Session
@@ -18,20 +19,21 @@ RECORD = "thalweg.doctor.instruments:record"
 @contextmanager
 def record(
     folder: Path, trial: dict[str, Any], interventions: Sequence[dict[str, Any]] = (),
-    full: bool = False,
+    full: bool = False, ceilings: Sequence[Ceiling] = (),
 ) -> Iterator[None]:  # fmt: skip
-    """Record the script into ``folder`` under the interventions; end it at the trial's steps."""
+    """Record the script into ``folder`` under the interventions.
+
+    It ends at the trial's steps, or where its loss breaks a ceiling (:mod:`.stopping`).
+    """
     script = Path(trial["script"]).absolute()
-    recorder = Recorder(
-        folder, script.parent, PROBES if full else (), full, _limit(trial.get("max_steps"))
-    )
+    broken = overrun([(int(step), float(loss)) for step, loss in ceilings])
+
+    def check(made: int) -> None:
+        if trial.get("max_steps") is not None and made >= trial["max_steps"]:
+            end_trial("steps", f"{trial['max_steps']} steps were made")
+        if ceilings and broken(made, recorder.last_loss):
+            end_trial("steps", f"after {made} steps it was plainly worse than the script as it is")
+
+    recorder = Recorder(folder, script.parent, PROBES if full else (), full, check)
     with Session([*(from_data(one) for one in interventions), recorder]):
         yield
-
-
-def _limit(steps: int | None) -> Callable[[int], None]:
-    def check(made: int) -> None:
-        if steps is not None and made >= steps:
-            end_trial("steps", f"{steps} steps were made")
-
-    return check

@@ -8,11 +8,11 @@ works, and evidence without a cure names nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from thalweg.doctor.runs import Run, name_of
 from thalweg.doctor.standing import Measure, Standing, better, fits_better, gain, share, standing
-from thalweg.obstacles.suspicion import Suspicion
+from thalweg.obstacles.suspicion import Proof, Suspicion
 
 EXPLAINED = 0.7  # of the harm, removed by a change that explains a suspicion away
 
@@ -22,12 +22,14 @@ class Candidate:
     """A suspicion after its trials.
 
     Attributes:
-        run: The trial that removed most of the harm; None if none was made.
+        proof: What the trial that removed most of the harm changed; empty if none was made.
+        run: That trial; None if none was made.
         share: The part of the harm that it removed, against the best run of all.
         helped: Whether that is more than one comparison can show by chance.
     """
 
     suspicion: Suspicion
+    proof: Proof
     run: Run | None
     share: float
     helped: bool
@@ -42,15 +44,14 @@ def rank(
     suspicions: Sequence[Suspicion], base: Run, runs: Mapping[str, Run], measure: Measure,
     optimizer: int, compare_fit: bool,
 ) -> list[Candidate]:  # fmt: skip
-    """The suspicions with their best trials, most worth first."""
+    """The suspicions with their best trials, most worth first; runs by the names of proofs."""
     start = standing(base.recording, measure, optimizer)
     ends = {name: standing(run.recording, measure, optimizer) for name, run in runs.items()}
     best = max([start, *ends.values()], key=lambda one: gain(start, one))
     candidates = []
     for suspicion in suspicions:
-        tried = [runs[n] for n in map(name_of, suspicion.proofs) if n in runs]
         fit = compare_fit and suspicion.fits
-        found = _candidate(suspicion, tried, start, ends, best, fit)
+        found = _candidate(suspicion, runs, start, ends, best, fit)
         others = [ends[n] for n in map(name_of, suspicion.unless) if n in ends]
         candidates.append(_unless_explained(found, others, start, ends))
     return sorted(candidates, key=lambda one: -one.worth)
@@ -62,25 +63,26 @@ def _unless_explained(
     """The candidate, fallen if one of the others removes most of the harm that it removes."""
     if found.run is None or not found.helped:
         return found
-    own = ends[found.run.name]
+    own = ends[name_of(found.proof)]
     if not any(share(start, one, own) > EXPLAINED for one in others):
         return found
-    return Candidate(found.suspicion, found.run, found.share, False)
+    return replace(found, helped=False)
 
 
 def _candidate(
-    suspicion: Suspicion, tried: Sequence[Run], start: Standing, ends: Mapping[str, Standing],
+    suspicion: Suspicion, runs: Mapping[str, Run], start: Standing, ends: Mapping[str, Standing],
     best: Standing, fit: bool,
 ) -> Candidate:  # fmt: skip
-    def removed(run: Run) -> float:
-        return share(start, ends[run.name], best)
+    def removed(proof: Proof) -> float:
+        return share(start, ends[name_of(proof)], best)
 
-    def counts(run: Run) -> bool:
-        end = ends[run.name]
+    def counts(proof: Proof) -> bool:
+        end = ends[name_of(proof)]
         return better(start, end) and (not fit or fits_better(start, end))
 
+    tried = [proof for proof in suspicion.proofs if name_of(proof) in runs]
     if not tried:
-        return Candidate(suspicion, None, 0.0, False)
-    helped = [run for run in tried if counts(run)]
+        return Candidate(suspicion, (), None, 0.0, False)
+    helped = [proof for proof in tried if counts(proof)]
     chosen = max(helped or tried, key=removed)
-    return Candidate(suspicion, chosen, removed(chosen), bool(helped))
+    return Candidate(suspicion, chosen, runs[name_of(chosen)], removed(chosen), bool(helped))

@@ -10,6 +10,7 @@ from typing import Any
 
 from thalweg.doctor.instruments import RECORD
 from thalweg.doctor.standing import Measure, Standing, standing
+from thalweg.doctor.stopping import Ceiling
 from thalweg.interventions import Intervention
 from thalweg.recorder import Recording
 from thalweg.trials import Outcome, Runner, Trial
@@ -70,11 +71,22 @@ def _mean(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A run to be made: its name, what it changes, and the number of its random stream."""
+    """A run to be made.
 
-    name: str
+    Attributes:
+        interventions: What it changes.
+        seed: The number of its random stream.
+        why: What it is made for, in a few words.
+    """
+
     interventions: tuple[Intervention, ...] = ()
     seed: int = 0
+    why: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it changes, in words."""
+        return name_of(self.interventions)
 
 
 @dataclass
@@ -85,6 +97,7 @@ class Bench:
         max_steps: Every run ends there at the latest (None: the script's own end).
         max_seconds: A single run's limit.
         deadline: A value of ``time.monotonic()``.
+        ceilings: What ends a changed run early (:mod:`.stopping`).
         says: Hears what is going on: a sentence, the runs done and the runs planned.
     """
 
@@ -94,14 +107,15 @@ class Bench:
     says: Callable[[str, int, int], None]
     max_steps: int | None = None
     max_seconds: float = 60.0
+    ceilings: Sequence[Ceiling] = ()
     runs: dict[tuple[str, int], Run] = field(default_factory=dict)
     planned: int = 0
 
-    def base(self, max_seconds: float) -> Run:
-        """The script as it is, recorded in full."""
-        wanted = Wanted("as it is")
+    def watch(self, changed: tuple[Intervention, ...], max_seconds: float) -> Run:
+        """The script under these changes, recorded in full."""
+        wanted = Wanted(changed)
         trial = self._trial(wanted, max_seconds, full=True)
-        return self._run([trial], [wanted], "Watching the script as it is")[0]
+        return self._run([trial], [wanted], "Watching the script")[0]
 
     def make(self, wanted: Sequence[Wanted], why: str) -> list[Run]:
         """These runs, in order; those that have not been made before are made together."""
@@ -120,9 +134,12 @@ class Bench:
 
     def _trial(self, wanted: Wanted, max_seconds: float, full: bool = False) -> Trial:
         what = [one.as_data() for one in wanted.interventions]
+        same_loss = what and not any(one.changes_loss for one in wanted.interventions)
+        limits = [list(one) for one in self.ceilings] if same_loss and not full else []
+        options = {"interventions": what, "full": full, "ceilings": limits}
         return self.runner.trial(
             wanted.name,
-            instruments=({"make": RECORD, "interventions": what, "full": full},),
+            instruments=({"make": RECORD, **options},),
             seed_shift=self.seed + wanted.seed,
             max_steps=self.max_steps,
             max_seconds=max_seconds,
@@ -131,9 +148,12 @@ class Bench:
     def _run(self, trials: Sequence[Trial], wanted: Sequence[Wanted], why: str) -> list[Run]:
         done = self.planned
         self.planned += len(trials)
+        reasons = {one.name: one.why for one in wanted}
 
         def tell(progress: TrialProgress) -> None:
-            self.says(why, done + progress.done, self.planned)
+            now = [f"{one} ({reasons[one]})" if reasons[one] else one for one in progress.running]
+            says = f"{why}: {', '.join(dict.fromkeys(now))}" if now else why
+            self.says(says, done + progress.done, self.planned)
 
         outcomes = self.runner.run(trials, tell, self.deadline)
         return [

@@ -22,6 +22,7 @@ class ClassWeights(Intervention):
     """Weight class i by ``weights[i]`` (two classes: their ratio is the positives' weight)."""
 
     kind: ClassVar[str] = "class-weights"
+    changes_loss: ClassVar[bool] = True
     weights: list[float] = field(default_factory=list)
 
     def rewrite(self, call: Call) -> None:

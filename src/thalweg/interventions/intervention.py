@@ -23,9 +23,12 @@ class Intervention(Listener):
 
     Attributes:
         kind: The name under which its description travels.
+        changes_loss: Whether the training loss under it is another quantity than the script's own,
+            so that the two cannot be compared.
     """
 
     kind: ClassVar[str]
+    changes_loss: ClassVar[bool] = False
 
     def as_data(self) -> dict[str, Any]:
         """Plain data; ``from_data`` makes the intervention of it again."""

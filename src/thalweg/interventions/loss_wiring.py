@@ -43,6 +43,7 @@ class LossWiring(Intervention):
     """Compute the loss as ``reading`` says."""
 
     kind: ClassVar[str] = "loss-wiring"
+    changes_loss: ClassVar[bool] = True
     reading: str = "logits"
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ class OtherSign(Intervention):
     """Step against the direction that the script steps in."""
 
     kind: ClassVar[str] = "other-sign"
+    changes_loss: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self._gradient = LossGradient(-1.0)

@@ -26,6 +26,7 @@ class TargetStandardization(Intervention):
     """Predict targets of this ``mean`` and ``std`` at layer ``position`` of ``period``."""
 
     kind: ClassVar[str] = "target-standardization"
+    changes_loss: ClassVar[bool] = True
     mean: float = 0.0
     std: float = 1.0
     position: int = 0

@@ -10,6 +10,7 @@ parameters. On disk: about 60 bytes a step and a few kilobytes a step in full.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -96,6 +97,11 @@ class Recorder(Listener):
         self._samples_file = (self._folder / "samples.jsonl").open("w")
         self.readings.started(session)
         self.tape.on = self._full and self._wanted(0)
+
+    @property
+    def last_loss(self) -> float:
+        """The loss of the latest update; not a number before there is one."""
+        return math.nan if self._last is None else float(self._last)
 
     def rewrite(self, call: Call) -> None:
         """Prepare the tape for the call."""
