@@ -9,12 +9,15 @@ from scripts_and_edits import equal, run, script
 from thalweg.interventions import (
     INTERVENTIONS,
     ActivationSwap,
+    Averaging,
+    BatchSize,
     ClassWeights,
     ClearStaleGradients,
     Clipping,
     EarlyStopping,
     Initialization,
     InputStandardization,
+    InsertedActivation,
     InterventionError,
     LearningRate,
     LossWiring,
@@ -25,17 +28,27 @@ from thalweg.interventions import (
     OptimizerSetting,
     OptimizerSwap,
     OtherSign,
+    PermutedTargets,
+    Perturbation,
     Regularization,
     SafeOperations,
+    Schedule,
     Shuffling,
     TargetStandardization,
     TrainedParameters,
+    TrimmedLoss,
+    WiderLayers,
     from_data,
 )
 from thalweg.interventions.longer_training import LongerTraining
 
 SOME = [
     ActivationSwap("gelu", [0, 2], 3),
+    ActivationSwap("identity", [1], 2),
+    ActivationSwap("identity", [0], 2),
+    Averaging(6),
+    Averaging(40, 30),
+    BatchSize(4),
     ClassWeights([1.0, 2.5]),
     ClearStaleGradients(),
     Clipping(0.3),
@@ -45,6 +58,7 @@ SOME = [
     InputStandardization(),
     InputStandardization([{"mean": [0.5, 1.0], "std": [1.0, 2.0]}, {"mean": 0.0, "std": 3.0}]),
     InputStandardization([{"whitening": [[1.0, 0.25], [0.25, 2.0]]}]),
+    InsertedActivation("tanh", [0], 2),
     LearningRate(0.25),
     LearningRate(value=3e-4),
     LearningRate(1.0, hold=True),
@@ -59,11 +73,18 @@ SOME = [
     OptimizerSwap("adam"),
     OptimizerSwap("sgd", 0.05, {"momentum": 0.9}),
     OtherSign(),
+    PermutedTargets(),
+    Perturbation(0.1, 3),
     Regularization(0.5),
     SafeOperations(1e-8),
+    Schedule(6),
+    Schedule(6, "linear", 2),
     Shuffling(),
     TargetStandardization(2.0, 0.5, 1, 3, 1),
     TrainedParameters(),
+    TrimmedLoss(0.3, 2),
+    WiderLayers([0], 2, factor=3),
+    WiderLayers([0], 2, units=20),
 ]
 
 
@@ -113,7 +134,7 @@ WRONG = {
         {"kind": "clip"}, r"no intervention 'clip'; did you mean 'clipping'\?",
     ),
     "unknown kind": (
-        {"kind": "magic"}, r"no intervention 'magic'; known: activation, class-weights",
+        {"kind": "magic"}, r"no intervention 'magic'; known: activation, averaging, batch-size",
     ),
     "no kind": ({"norm": 1.0}, "there is no intervention None"),
     "unknown setting": (
@@ -165,6 +186,35 @@ WRONG = {
     "factor": ({"kind": "regularization", "factor": 2.0}, "factor=2.0: give 0 to 1"),
     "margin": ({"kind": "safe-operations", "margin": 0}, "margin=0: give 0 to 1"),
     "deviation": ({"kind": "target-standardization", "std": 0.0}, "the deviation positive"),
+    "averaging": ({"kind": "averaging"}, "steps=0: give the steps of the run"),
+    "averaging's begin": ({"kind": "averaging", "steps": 9, "since": 9}, "since=9: give 0 to 8"),
+    "batch": ({"kind": "batch-size", "factor": 1}, "factor=1: give 2 or more"),
+    "inserted": (
+        {"kind": "inserted-activation", "to": "identity"}, "to='identity': choose one of leaky",
+    ),
+    "noise": ({"kind": "perturbation", "scale": 0.0}, "scale=0.0: give a positive number"),
+    "noise's step": ({"kind": "perturbation", "step": -1}, "step=-1: give 0 or more"),
+    "schedule": ({"kind": "schedule"}, "steps=0: give the steps of the run"),
+    "schedule's shape": (
+        {"kind": "schedule", "steps": 9, "shape": "sine"}, "shape='sine': choose one of cosine",
+    ),
+    "schedule's warmup": (
+        {"kind": "schedule", "steps": 9, "warmup": 9}, "warmup=9: give fewer than the 9 steps",
+    ),
+    "trimmed": ({"kind": "trimmed-loss", "share": 1.0}, "share=1.0: give a share of 0 to 1"),
+    "trimmed late": ({"kind": "trimmed-loss", "after": -1}, "after=-1: give 0 or more"),
+    "wider both": (
+        {"kind": "wider-layers", "positions": [0], "factor": 2, "units": 9}, "give one of them",
+    ),
+    "wider nowhere": (
+        {"kind": "wider-layers", "factor": 2}, "name hidden layers, from 0 to 0",
+    ),
+    "wider by nothing": (
+        {"kind": "wider-layers", "positions": [0], "factor": 1}, "a factor of 2 or more",
+    ),
+    "wider outputs": (
+        {"kind": "wider-layers", "positions": [1], "period": 2, "factor": 2}, "positions=\\[1\\]",
+    ),
     "longer": ({"kind": "longer-training", "factor": 1}, "give 2 or more"),
     "no setting": ({"kind": "optimizer-setting"}, "name at least one setting"),
     "entrance": ({"kind": "input-standardization", "entrances": [{"mean": 0.0}]}, "entrance 0"),

@@ -53,12 +53,21 @@ class ActivationSwap(Intervention):
 
     def name(self) -> str:
         """A few words for a table."""
-        return "no output activation" if self.to == "identity" else f"{self.to} inside"
+        if self.to == "identity":
+            return "no output activation" if self._at_the_end else "one activation fewer"
+        return f"{self.to} inside"
+
+    @property
+    def _at_the_end(self) -> bool:
+        return self.period - 1 in self.positions
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
-        if self.to == "identity":
+        if self.to == "identity" and self._at_the_end:
             return "Leave out the output layer's activation, or take one that reaches the targets."
+        if self.to == "identity":
+            places = ", ".join(str(at + 1) for at in self.positions)
+            return f"Leave out activation {places} (of {self.period} in a forward pass)."
         return f"Use {EDITS[self.to]} as the activation of the hidden layers."
 
     def edit(self) -> str:

@@ -11,16 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import torch
 from torch.optim.optimizer import Optimizer
 
-from thalweg.interventions.intervention import Intervention, InterventionError
-from thalweg.interventions.loss_gradient import LossGradient
-from thalweg.recorder.session import Session
+from thalweg.interventions.intervention import InterventionError
+from thalweg.interventions.scaled_rate import Groups, ScaledRate
 
 
 @dataclass
-class LearningRate(Intervention):
+class LearningRate(ScaledRate):
     """Scale the learning rate by ``factor``, or set it to ``value``.
 
     A value is meant for the first group, where its schedule starts (of one cycle: for its peak);
@@ -33,7 +31,6 @@ class LearningRate(Intervention):
     factor: float | None = None
     value: float | None = None
     hold: bool = False
-    _kept: dict[int, list[Any]] = field(default_factory=dict, init=False, repr=False)
     _factors: dict[int, float] = field(default_factory=dict, init=False, repr=False)
     _firsts: dict[int, list[Any]] = field(default_factory=dict, init=False, repr=False)
 
@@ -52,47 +49,24 @@ class LearningRate(Intervention):
         data = {"kind": self.kind} | {k: v for k, v in given.items() if v is not None}
         return data | ({"hold": True} if self.hold else {})
 
-    def started(self, session: Session) -> None:
-        """Remember whose optimizers there are."""
-        self._session = session
-        self._gradient = LossGradient(self.factor or 1.0)
-
-    def before_backward(self, loss: torch.Tensor) -> None:
-        """Scale the gradients of an update made by hand."""
-        if self._session.optimizers:
-            return
+    def factor_by_hand(self) -> float:
+        """The factor, if one was given."""
         if self.factor is None:
             raise InterventionError(
                 "learning-rate: value needs an optimizer; this script updates its parameters by "
                 "hand, where only a factor can be applied"
             )
-        self._gradient.begin(loss)
+        return self.factor
 
-    def after_backward(self, loss: torch.Tensor) -> None:
-        """Leave the loss as it was."""
-        self._gradient.end()
-
-    def before_step(self, optimizer: Optimizer | None) -> None:
-        """Scale the rates."""
-        if optimizer is None:
-            return
-        groups = [group for group in optimizer.param_groups if "lr" in group]
+    def rates(self, optimizer: Optimizer, groups: Groups) -> list[Any]:
+        """Each group's rate, or the one that it began with, times the factor."""
         factor = self._factor(optimizer, groups)
-        self._kept[id(optimizer)] = [group["lr"] for group in groups]
         firsts = self._firsts.setdefault(id(optimizer), [group["lr"] for group in groups])
-        for at, group in enumerate(groups):
-            held = self.hold and at < len(firsts)
-            group["lr"] = (firsts[at] if held else group["lr"]) * factor
+        own = [group["lr"] for group in groups]
+        held = [*firsts, *own[len(firsts) :]] if self.hold else own
+        return [rate * factor for rate in held]
 
-    def after_step(self, optimizer: Optimizer | None) -> None:
-        """Put the rates back."""
-        kept = self._kept.pop(id(optimizer), [])
-        groups = [] if optimizer is None else optimizer.param_groups
-        with_rate = [group for group in groups if "lr" in group]
-        for group, rate in zip(with_rate, kept, strict=False):
-            group["lr"] = rate
-
-    def _factor(self, optimizer: Optimizer, groups: list[dict[str, Any]]) -> float:
+    def _factor(self, optimizer: Optimizer, groups: Groups) -> float:
         if self.factor is not None:
             return self.factor
         if id(optimizer) not in self._factors:
