@@ -13,9 +13,10 @@ from torch.optim import SGD, Adam, AdamW, lr_scheduler
 
 from thalweg.interventions import InterventionError, Method, updates_named
 from thalweg.minimize import Objective, Run
+from thalweg.minimize.at_hand import Parts, of_samples
 from thalweg.minimize.names import DIRECTIONS, SEARCHES
 from thalweg.operators import EigenvalueCorrected, Fisher, GaussNewton, Kronecker, Layout
-from thalweg.operators.evaluation import Piece
+from thalweg.operators.evaluation import Piece, Settings
 from thalweg.optim import OPTIMIZERS
 
 STEPS = 4
@@ -153,6 +154,58 @@ SAME = {
     "a pass for something else": (passing(thrown_away), passing(at_once)),
     "clipping": (passing(clipped), passing(at_once)),
 }  # fmt: skip
+
+
+by_function = lambda model, x, y: F.mse_loss(model(x), x[:, :3])
+by_square = lambda model, x, y: ((model(x) - x[:, :3]) ** 2).mean()
+
+
+@pytest.mark.parametrize("method", ["k-fac", "ek-fac", "levenberg-marquardt"])
+def test_squared_errors_written_out_are_a_loss_function(method):
+    left, right = (run(script(loss_of=one), [Method(method)]) for one in (by_square, by_function))
+    equal(left[:4], right[:4], 1e-7)
+
+
+by_entropy = lambda model, x, y: F.cross_entropy(model(x), y)
+
+
+def penalized_by(penalty):
+    return lambda model, x, y: F.cross_entropy(model(x), y) + penalty(model)
+
+
+PENALTIES = {
+    "l2": lambda model: 0.15 * sum(p.square().sum() for p in model.parameters()),
+    "l1": lambda model: 0.01 * sum(p.abs().sum() for p in model.parameters()),
+    "of one layer": lambda model: 0.3 * model[2].weight.norm(),
+}
+
+
+@pytest.mark.parametrize("method", ["k-fac", "ek-fac"])
+@pytest.mark.parametrize("name", PENALTIES)
+def test_factors_are_of_the_loss_and_the_way_down_is_of_the_penalty_too(name, method):
+    penalized = Method(method)
+    after = run(script(loss_of=penalized_by(PENALTIES[name]), steps=8), [penalized])[:4]
+    assert "8 steps, 8 of them down" in penalized.told()
+    plain = run(script(loss_of=by_entropy, steps=8), [Method(method)])[:4]
+    size = lambda tensors: sum(float(x.square().sum()) for x in tensors)
+    assert size(after) < 0.5 * size(plain)
+
+
+def test_a_penalty_leaves_the_factors_as_they_are():
+    x, y = table()
+    model = network()
+    params = dict(model.named_parameters())
+    output = lambda p: functional_call(model, p, x)
+    beside = lambda p: 2 * sum(one.square().sum() for one in p.values())
+    entropy = lambda z: F.cross_entropy(z, y)
+    parts = Parts(
+        lambda p: [beside(p), output(p)], lambda o: o[0] + entropy(o[1]), [F.cross_entropy], True
+    )
+    kept = of_samples(parts)
+    pieces = Piece(kept.output, kept.loss), Piece(output, entropy)
+    whole, alone = (Kronecker.of_pieces([one], params, Settings()) for one in pieces)
+    v = torch.randn(whole.size, dtype=torch.float64)
+    torch.testing.assert_close(whole @ v, alone @ v, rtol=1e-12, atol=0)
 
 
 # A loss that is maximized has no Gauss-Newton matrix; of a penalty in the script it knows the slope
@@ -390,7 +443,9 @@ def scaling(model, optimizer, x, y):
 
 
 hidden = lambda model, x, y: F.cross_entropy(Cube.apply(model(x)), y)
-own = lambda model, x, y: (model(x) - 1).square().mean()
+own = lambda model, x, y: (model(x) - 1).pow(4).mean()
+inflated = lambda model, x, y: F.cross_entropy(model(x), y) * model[0].bias.exp().sum()
+anchored = lambda model, x, y: F.cross_entropy(model(x), y) + F.mse_loss(model[0].bias, y[:6] / 2)
 halved = lambda model, x, y: F.cross_entropy(model(x), y) / 2
 wide = lambda: nn.Sequential(nn.Linear(4, 2000), nn.Linear(2000, 3)).double()
 single = lambda: network().bfloat16()
@@ -402,6 +457,8 @@ REFUSED = {
     "scaled": ("l-bfgs", passing(scaling), r"GradScaler\(enabled=False\)"),
     "no gradient": ("l-bfgs", passing(lambda *_: None), "no backward pass"),
     "no loss function": ("hessian-free", script(loss_of=own), "a loss function of PyTorch"),
+    "no penalty": ("k-fac", script(loss_of=inflated), "penalties that are added"),
+    "no samples": ("k-fac", script(loss_of=anchored), r"shapes \(6,\), \(40, 3\).*a penalty"),
     "no likelihood": ("natural-gradient", script(loss_of=halved), "hessian-free, or l-bfgs"),
     "uphill": ("hessian-free", script(loss_of=uphill, maximize=True), "maximized"),
     "too large": ("bfgs", script(make=wide), "16003 x 16003 numbers; l-bfgs does without"),

@@ -34,6 +34,16 @@ def size(model):
     return sum(p.square().sum() for p in model.parameters())
 
 
+def times_itself(error):
+    return error * error
+
+
+def normalized(x):
+    """As a layer's normalization, with squares of differences of its own."""
+    off = x - x.mean(1, keepdim=True)
+    return off / (off.square().mean(1, keepdim=True) + 1).sqrt()
+
+
 # name: (the loss, how many outputs, how many loss functions, a sum of them, nothing but one)
 LOSSES = {
     "alone": (entropy, 1, 1, True, True),
@@ -57,6 +67,21 @@ LOSSES = {
     ),
     "squared": (lambda m: entropy(m) ** 2, 1, 1, False, False),
     "in the denominator": (lambda m: torch.div(2.0, entropy(m)), 1, 1, False, False),
+    "squared errors": (lambda m: ((m(X) - 1) ** 2).mean(), 1, 1, True, False),
+    "errors times themselves": (lambda m: times_itself(1 - m(X)).sum() / 6, 1, 1, True, False),
+    "squared errors with a penalty": (
+        lambda m: 0.5 * torch.square(m(X) - X[:, :1]).sum(1).mean() + 0.1 * size(m),
+        2, 1, True, False,
+    ),
+    "squared errors and a normalization by hand": (
+        lambda m: (normalized(m(X)) - 1).pow(2).mean(), 1, 1, True, False,
+    ),
+    "squared errors of two heads": (
+        lambda m: (m(X) - 1).square().mean() + (m(X).sum(1) - 2).pow(2).mean(), 2, 2, True, False,
+    ),
+    "less a squared error": (
+        lambda m: entropy(m) - (m(X) - 1).square().mean(), 2, 1, False, False,
+    ),
     "times a parameter": (lambda m: entropy(m) * m[0].bias.exp().sum(), 2, 1, False, False),
 }  # fmt: skip
 
@@ -87,7 +112,9 @@ def test_the_outputs_are_the_networks_and_the_function_has_its_options():
 
 def test_a_loss_by_hand_has_no_place_to_cut():
     with pytest.raises(TapeError, match="without a loss function of PyTorch"):
-        cut(taped(lambda m: (m(X) - 1).square().mean()))
+        cut(taped(lambda m: (m(X) - 1).pow(4).mean()))
+    with pytest.raises(TapeError, match="such as torch.nn.functional.mse_loss"):
+        cut(taped(lambda m: (m(X) - 1).square().mean().sqrt()))
 
 
 def test_outputs_that_are_overwritten_are_refused():

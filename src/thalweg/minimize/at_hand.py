@@ -6,7 +6,7 @@ The objective stays one while the loss under it changes from step to step.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
@@ -116,7 +116,7 @@ class AtHand:
         return GaussNewton(output, loss, {"x": x}, convex=convex)
 
     def _kronecker(self, x: Tensor, settings: Settings) -> Kronecker:
-        """Factors of what the layers do; a decay has no part in them."""
+        """Factors of what the layers do; decays and penalties have no part in them."""
         return Kronecker.of_pieces(self._pieces(), self._layout.unflatten(x), settings)
 
     def _corrected(
@@ -128,7 +128,7 @@ class AtHand:
 
     def _pieces(self) -> list[Piece]:
         """The loss at hand as the one batch that factors are made of."""
-        parts = self._open().parts()
+        parts = of_samples(self._open().parts())
         return [Piece(parts.output, parts.loss)]
 
     def _fisher(self, x: Tensor) -> Operator:
@@ -149,6 +149,49 @@ class AtHand:
             {"x": x},
             reduction=reduction_of(function),
             counted=known.counted(parts.targets),
+        )
+
+
+def of_samples(parts: Parts) -> Parts:
+    """The loss as one of the outputs that have samples, the other ones being constants.
+
+    Where those that have none are added to it, as penalties are, its Gauss-Newton matrix is the
+    same: a sum has no second derivative in what it adds up.
+    """
+    apart: list[Tensor | None] = []
+
+    def output(params: Params) -> list[Tensor]:
+        outputs = parts.output(params)
+        apart[:] = [None if x.dim() else x.detach() for x in outputs]
+        kept = [x for x in outputs if x.dim()]
+        check_samples(kept, parts.sums or len(kept) == len(outputs))
+        return kept
+
+    def loss(outputs: Sequence[Tensor]) -> Tensor:
+        given = iter(outputs)
+        return parts.loss([next(given) if x is None else x for x in apart])
+
+    return replace(parts, output=output, loss=loss)
+
+
+def check_samples(outputs: Sequence[Tensor], added: bool) -> None:
+    """Raise ValueError unless outputs belong to the same samples.
+
+    Args:
+        outputs: those with at least one axis.
+        added: whether those without one are added to the loss, and no more.
+    """
+    if not added:
+        raise ValueError(
+            "the loss multiplies what its loss functions give by numbers made of parameters, or "
+            "transforms them; Kronecker factors take losses, and penalties that are added to them"
+        )
+    if len({len(x) for x in outputs}) > 1:
+        shapes = ", ".join(str(tuple(x.shape)) for x in outputs)
+        raise ValueError(
+            f"the loss functions compare tensors of shapes {shapes}, and Kronecker factors take "
+            "one batch of samples along all their first axes; write a penalty on parameters as a "
+            "sum that is added to the loss"
         )
 
 

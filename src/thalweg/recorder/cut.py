@@ -3,7 +3,8 @@
     parameters  ->  outputs  ->  loss
 
 The tail is every call from the loss functions (``cross_entropy``, ``mse_loss``, ...) on: they, and
-what depends on their results. The outputs are the values that the tail takes from before it: what
+what depends on their results. Where there is none, squared errors that the program writes out are
+taken for one (`recorder.squares`). The outputs are the values that the tail takes from before it: what
 the network gives, and the penalties that are added to the loss. What Gauss-Newton and Fisher
 matrices need is this cut.
 """
@@ -17,9 +18,11 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 from thalweg.recorder.anatomy import plain
 from thalweg.recorder.readings import LOSSES
+from thalweg.recorder.squares import squared_errors
 from thalweg.recorder.tape import Note, Slot, Tape, TapeError
 
 # Of a loss, what keeps it convex where it is: sums, and multiples that are not negative.
@@ -88,30 +91,40 @@ def cut(tape: Tape) -> Cut:
         TapeError: No loss function of PyTorch is on it, or what follows works in place on what
             comes before.
     """
-    head, tail = parted(tape.notes)
+    begins = loss_slots(tape)
+    head, tail = parted(tape.notes, begins)
     if not tail:
         raise TapeError(
             "the script computes its loss without a loss function of PyTorch, so that it cannot be "
-            "seen where the network's outputs end"
+            "seen where the network's outputs end; write it with one, such as "
+            "torch.nn.functional.mse_loss or cross_entropy"
         )
     made = frozenset[int]().union(*(note.writes for note in tail))
     read = frozenset[int]().union(*(note.reads for note in tail)) | {tape.loss_slot}
     before = frozenset[int](tape.leaf_slots).union(*(note.writes for note in head))
-    calls = tuple(call_of(note) for note in tail if plain(note.name) in LOSSES)
-    sums = all(is_sum(note, made) for note in tail)
+    calls = tuple(call_of(note) for note in tail if note.writes & begins)
+    sums = all(is_sum(note, made, begins) for note in tail)
     found = Cut(tape, tuple(sorted(read & before)), head, tail, calls, sums)
     if made & before:
         raise TapeError("the script changes the network's outputs in place as it computes its loss")
     return found
 
 
-def parted(notes: Sequence[Note]) -> tuple[list[Note], list[Note]]:
-    """The calls before the loss functions, and those from there on."""
+def loss_slots(tape: Tape) -> frozenset[int]:
+    """Where the results of loss functions stand; of squared errors, where there are none."""
+    named = [note.writes for note in tape.notes if plain(note.name) in LOSSES]
+    if named:
+        return frozenset[int]().union(*named)
+    return squared_errors(tape.notes, tape.loss_slot, is_sum)
+
+
+def parted(notes: Sequence[Note], begins: frozenset[int]) -> tuple[list[Note], list[Note]]:
+    """The calls before those that fill the slots `begins`, and those from there on."""
     head: list[Note] = []
     tail: list[Note] = []
     made: set[int] = set()
     for note in notes:
-        late = plain(note.name) in LOSSES or bool(made & note.reads)
+        late = bool(begins & note.writes or made & note.reads)
         (tail if late else head).append(note)
         made |= note.writes if late else frozenset()
     return head, tail
@@ -119,6 +132,8 @@ def parted(notes: Sequence[Note]) -> tuple[list[Note], list[Note]]:
 
 def call_of(note: Note) -> LossCall:
     """The loss function that a note calls, apart from what it is called with."""
+    if plain(note.name) not in LOSSES:  # a squared error, whose difference is compared with zero
+        return LossCall(partial(F.mse_loss, reduction="none"), None)
     given = named(note)
     targets = given.get("target")
     options = {k: v for k, v in given.items() if k not in ("input", "target")}
@@ -134,19 +149,22 @@ def named(note: Note) -> dict[str, Any]:
         return dict(zip(("input", "target"), note.args, strict=False)) | note.kwargs
 
 
-def is_sum(note: Note, made: frozenset[int]) -> bool:
+def is_sum(
+    note: Note, made: frozenset[int] = frozenset(), begins: frozenset[int] = frozenset()
+) -> bool:
     """Whether a call of the tail is a loss function, a sum, or a multiple that keeps the sign.
 
     Args:
         note: The call.
         made: What the tail makes; a loss function of that is no sum.
+        begins: Where the results of loss functions stand.
     """
     name = plain(note.name)
+    if begins & note.writes:
+        return not note.reads & made
     if name in MULTIPLES:
         value, *factors = [*note.args, *note.kwargs.values()]
         return isinstance(value, Slot) and all(map(is_not_negative, factors))
-    if name in LOSSES:
-        return not note.reads & made
     return name in SUMS and is_not_negative(note.kwargs.get("alpha", 1))
 
 
