@@ -160,7 +160,7 @@ WRONG = {
     "method": (
         {"kind": "method", "name": "lbgfs"}, "there is no name 'lbgfs'; did you mean 'l-bfgs'",
     ),
-    "method unnamed": ({"kind": "method"}, "there is no name ''; choose one of bfgs"),
+    "method unnamed": ({"kind": "method"}, "there is no name ''; `thalweg explain` lists"),
     "method's setting": (
         {"kind": "method", "name": "l-bfgs", "settings": {"momory": 5}},
         "l-bfgs has no setting 'momory'; it has memory, damping",

@@ -499,6 +499,8 @@ def test_a_script_without_an_optimizer_is_told_of():
         ("l_bfgs", "method", "l-bfgs"),
         ("Newton-CG", "method", "newton-cg"),
         ("CG", "method", "polak-ribiere+"),
+        ("lm", "method", "levenberg-marquardt"),
+        ("GN", "method", "gauss-newton"),
         ("gradient descent", "method", "steepest-descent"),
     ],
 )
@@ -506,11 +508,21 @@ def test_one_registry_of_names(name, kind, known):
     assert updates_named(name) == (kind, known)
 
 
-def test_an_unknown_name_gets_the_nearest():
-    with pytest.raises(
-        InterventionError, match="optimizer or method 'lbgfs'; did you mean 'l-bfgs'"
-    ):
-        updates_named("lbgfs")
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("lbgfs", "did you mean 'l-bfgs' or 'bfgs'"),
+        ("levenberg", "did you mean 'levenberg-marquardt'? `"),
+        ("newton_cgg", "did you mean 'newton-cg' or 'newton' or 'gauss-newton'? `"),
+        ("nothing like it", "'nothing like it'; `thalweg explain` lists all names"),
+    ],
+)
+def test_an_unknown_name_gets_the_few_nearest_and_the_way_to_all(name, said):
+    with pytest.raises(InterventionError) as caught:
+        updates_named(name)
+    assert str(caught.value).startswith(f"there is no optimizer or method {name!r}; ")
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 160
 
 
 def test_reaches_at_least_as_far_as_pytorchs_closure():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from thalweg.interventions.intervention import InterventionError
 from thalweg.minimize.names import DIRECTIONS
-from thalweg.minimize.spelling import known_as
+from thalweg.minimize.spelling import known_as, suggestion
 from thalweg.optim import OPTIMIZERS
 
 T = TypeVar("T")
@@ -45,9 +44,7 @@ def canonical(what: str, name: str, known: Collection[str]) -> str:
 
 def unknown(what: str, name: str, known: Collection[str]) -> str:
     """What to say about a name that nothing has."""
-    near = difflib.get_close_matches(name.lower(), known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(sorted(known))}"
-    return f"there is no {what} {name!r}; {hint}"
+    return f"there is no {what} {name!r}; {suggestion(name, known)}"
 
 
 def made(name: str, known: Mapping[str, Callable[..., T]], settings: Mapping[str, Any]) -> T:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
 from typing import TypeVar
 
@@ -31,7 +30,7 @@ from thalweg.minimize.searches import (
     TrustRegion,
 )
 from thalweg.minimize.searches.trust_region.region import SubproblemName
-from thalweg.minimize.spelling import known_as
+from thalweg.minimize.spelling import known_as, suggestion
 
 T = TypeVar("T")
 
@@ -135,9 +134,7 @@ def wants_exact_steps(direction: Direction) -> bool:
 
 
 def named(what: str, name: str, known: Mapping[str, T]) -> T:
-    """The entry of `known`; raises ValueError with the nearest name if there is none."""
+    """The entry of `known`; raises ValueError with the nearest names if there is none."""
     if meant := known_as(name, known):
         return known[meant]
-    near = get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
-    raise ValueError(f"minimize({what}={name!r}): not known; {hint}")
+    raise ValueError(f"minimize({what}={name!r}): not known; {suggestion(name, known)}.")

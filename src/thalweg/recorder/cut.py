@@ -4,8 +4,8 @@
 
 The tail is every call from the loss functions (``cross_entropy``, ``mse_loss``, ...) on: they, and
 what depends on their results. Where there is none, squared errors that the program writes out are
-taken for one (`recorder.squares`). The outputs are the values that the tail takes from before it: what
-the network gives, and the penalties that are added to the loss. What Gauss-Newton and Fisher
+taken for one (`recorder.squares`). The outputs are the values that the tail takes from before it:
+what the network gives, and the penalties that are added to the loss. What Gauss-Newton and Fisher
 matrices need is this cut.
 """
 
