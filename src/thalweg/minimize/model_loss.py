@@ -1,11 +1,13 @@
 """A model's loss over data as a function of one flat vector, and the matrices of it there."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
+from thalweg.minimize.sample_jacobians import BySamples, Separable
 from thalweg.operators import (
     EigenvalueCorrected,
     Fisher,
@@ -16,6 +18,7 @@ from thalweg.operators import (
     ParameterOperator,
 )
 from thalweg.operators.batches import Batch
+from thalweg.operators.convexity import is_convex
 from thalweg.operators.evaluation import Settings
 from thalweg.operators.kronecker import Pieces
 from thalweg.operators.likelihood import OfOutput, known_likelihood
@@ -53,6 +56,7 @@ class ModelLoss:
         self._problem = Problem(
             model, loss, data, params=params, reduction=reduction, samples=samples
         )
+        self._separable = Separable(self._problem)
         self._model, self._loss, self._data = model, loss, data
         self._reduction = reduction or reduction_of(loss)
         self._samples, self._likelihood = samples, likelihood
@@ -84,9 +88,12 @@ class ModelLoss:
         """The Hessian at x."""
         return self._made(Hessian.of_model, x)
 
-    def gauss_newton(self, x: Tensor) -> ParameterOperator:
+    def gauss_newton(self, x: Tensor) -> BySamples:
         """The Gauss-Newton matrix at x."""
-        return self._made(GaussNewton.of_model, x)
+        facts = frozenset({"psd"} if is_convex(self._loss) else ())
+        make = partial(self._made, GaussNewton.of_model, x)
+        params = self.layout.unflatten(x)
+        return BySamples(make, params, self.layout, facts, self._separable)
 
     def fisher(self, x: Tensor) -> ParameterOperator:
         """The Fisher information at x."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from thalweg.minimize.contract import Need
 from thalweg.minimize.counts import Counts
 from thalweg.minimize.objective import Objective
+from thalweg.minimize.sample_jacobians import BySamples
 from thalweg.operators import EigenvalueCorrected, Kronecker, Operator
 from thalweg.operators.evaluation import Settings
 from thalweg.operators.operator import ParameterOperator
@@ -33,6 +34,16 @@ class Counted(Operator):
         self._counts.products += vectors.shape[1]
         return self._open() @ vectors
 
+    def to_dense(self) -> Tensor:
+        """The matrix itself, shape (n, n), from samples' Jacobians where they tell it."""
+        operator = self._open()
+        if not isinstance(operator, BySamples):
+            return super().to_dense()
+        before = operator.passes
+        matrix = operator.to_dense()
+        self._counts.products += operator.passes - before
+        return matrix
+
     def exact_diagonal(self) -> Tensor | None:
         """The operator's own."""
         return self._open().exact_diagonal()
@@ -43,7 +54,7 @@ class Counted(Operator):
 
     def close(self) -> None:
         """Free what the operator keeps."""
-        if isinstance(self._operator, ParameterOperator):
+        if isinstance(self._operator, ParameterOperator | BySamples):
             self._operator.close()
         self._operator = None
 
