@@ -1,9 +1,12 @@
 """The unconstrained problems of CUTEst in at most 30 variables: who solves how many, in how many.
 
-Nobody is told anything of a problem but its function and its start.
+Nobody is told anything of a problem but its function and its start. Problems are raced on by as
+many processes as there are processors. Several minimizers, or one with two stopping rules, may ask
+for the same points: a problem answers as before, and each has its own count.
 """
 
 import os
+import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from statistics import geometric_mean
@@ -14,14 +17,16 @@ from section import Aim, Section
 from solving import s2mpj
 from solving.minimizers import OURS, OURS_ENDLESS, let_run, taking_part
 from solving.peers import absent, has
-from solving.watched import Watched
+from solving.watched import Problem, Watched
 
 MOST = 2000
+CAP = 300  # seconds of a processor, for all minimizers on one problem
 QUICK, EVERY = 200, 24  # evaluations, and which problems, in a quick run
 WORDS = f"""Solved is |g| <= 1e-6 (1 + |f|) in the largest entry, at any point evaluated, within
 {MOST:,} evaluations. The first row has the defaults and stops by its own rules; with tol=0 it goes
 on. "Mended" has every stopping rule turned off, as do scipy's, with memories of 10 pairs, but for
-torchmin's, which has 100. "On these" are the problems that the first row and the other solve."""
+torchmin's, which has 100. "On these" are the problems that the first row and the other solve. A
+problem is left out on which all of them together take more than {CAP} seconds of a processor."""
 HEAD = ["", "solved", "on these", "ours there", "ratio", "mean ratio", "all, unsolved as the most"]
 
 
@@ -32,8 +37,14 @@ def measure(scale):
     )
     if "S2MPJ" in scale.peers and has("S2MPJ"):
         names = s2mpj.names()[:: EVERY if scale.quick else 1]
-        fill(section, races(names, scale.peers, QUICK if scale.quick else MOST), scale.quick)
+        raced = races(names, scale.peers, QUICK if scale.quick else MOST)
+        section.notes.append(f"left out as too slow: {', '.join([*s2mpj.SLOW, *too_slow(raced)])}")
+        fill(section, {name: found for name, found in raced.items() if found}, scale.quick)
     return section
+
+
+def too_slow(raced):
+    return [name for name, found in raced.items() if found is None]
 
 
 def fill(section, seen, quick):
@@ -69,14 +80,40 @@ def races(names, peers, most):
         return dict(zip(names, pool.map(partial(race, peers=peers, most=most), names), strict=True))
 
 
+class TooSlow(Exception):
+    """A problem's time is up."""
+
+
 def race(name, peers, most):
-    """The evaluation at which each minimizer solved the problem; None if it did not."""
-    problem, found = s2mpj.problem(name), {}
-    for title, run in taking_part(peers).items():
-        watched = Watched(problem, most)
-        let_run(run, watched)
-        found[title] = watched.solved_at
+    """The evaluation at which each minimizer solved the problem, None if it did not.
+
+    None in place of all where the problem is too slow.
+    """
+    problem, found = remembering(s2mpj.problem(name)), {}
+    try:
+        for title, run in taking_part(peers).items():
+            watched = Watched(problem, most)
+            let_run(run, watched)
+            found[title] = watched.solved_at
+    except TooSlow:
+        return None
     return found
+
+
+def remembering(problem, cap=CAP):
+    """The same problem, computed once at each point, until its time is up."""
+    known, end = {}, time.process_time() + cap
+
+    def function(x):
+        if time.process_time() > end:
+            raise TooSlow
+        key = x.tobytes()
+        if key not in known:
+            known[key] = problem.function(x)
+        value, gradient = known[key]
+        return value, gradient.copy()
+
+    return Problem(problem.name, problem.start, function)
 
 
 def row(name, seen):

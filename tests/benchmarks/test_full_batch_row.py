@@ -39,6 +39,15 @@ def test_a_loss_with_its_gradient_counts_one_and_the_target_ends_a_run():
     assert budget.spent_at == pytest.approx(1.0)
 
 
+def test_sums_over_vectors_of_all_parameters_cost_nothing_however_they_are_written():
+    from solving.full_batch import operations
+
+    pairs, vector, layer = torch.ones(3, 7), torch.ones(7), torch.ones(3, 5)
+    assert operations(lambda: pairs @ vector, 7) == 0
+    assert operations(lambda: pairs @ vector[:, None], 7) == 0
+    assert operations(lambda: layer @ layer.T, 7) == 2 * 3 * 5 * 3
+
+
 def test_a_run_out_of_budget_has_no_figure():
     from solving.full_batch import OURS, spent
     from solving.nets import PROBLEMS

@@ -80,6 +80,41 @@ def test_autograd_differentiates_a_problem_by_its_own_gradient():
     assert problem.taken == 1
 
 
+def test_a_problem_is_computed_once_at_each_point_and_ends_with_its_time():
+    asked = []
+    counted = Problem("bowl", np.ones(2), lambda x: asked.append(1) or bowl(x))
+    known = cutest.remembering(counted)
+    first, again = (known.function(np.array([3.0, 4.0])) for _ in range(2))
+    again[1][:] = 0.0  # whoever changes what it was given changes nobody else's
+    assert (len(asked), first[0], known.function(np.array([3.0, 4.0]))[1].tolist()) == (
+        1,
+        12.5,
+        [3.0, 4.0],
+    )
+    with pytest.raises(cutest.TooSlow):
+        cutest.remembering(counted, cap=-1.0).function(np.ones(2))
+
+
+def test_rows_of_a_sparse_matrix_are_what_is_asked_of_it():
+    from scipy.sparse import csr_matrix
+    from solving.s2mpj import Rows
+
+    sparse = csr_matrix(np.array([[1.0, 0.0, -2.0], [0.0, 3.0, 0.0]]))
+    rows = Rows(sparse)
+    assert rows.shape == sparse.shape
+    for i in range(2):
+        assert (rows[i, :3].T.toarray() == sparse[i, :3].T.toarray()).all()
+
+
+def test_source_is_evaluated_where_it_stands():
+    from solving.s2mpj import evaluated
+
+    here = 3.0
+    assert evaluated(" here + 1") == 4.0
+    here = 5.0
+    assert evaluated(" here + 1") == here + 1
+
+
 @pytest.mark.parametrize("name", [OURS, OURS_ENDLESS, "scipy L-BFGS-B", "torch LBFGS, mended"])
 def test_minimizers_solve_a_bowl(name):
     problem = watched()
