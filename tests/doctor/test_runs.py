@@ -54,9 +54,7 @@ def bench(tmp_path, heard):
 
 def test_no_run_is_made_twice(bench):
     first = bench.make([Wanted(SLOW), Wanted(CLIP)], "Trying")
-    again = bench.make(
-        [Wanted(CLIP), Wanted(SLOW), Wanted(SLOW, 1)], "Trying"
-    )
+    again = bench.make([Wanted(CLIP), Wanted(SLOW), Wanted(SLOW, 1)], "Trying")
     assert [one.name for one in bench.runner.asked] == [name_of(SLOW), name_of(CLIP), name_of(SLOW)]
     assert again[:2] == [first[1], first[0]]
     assert again[2].seed == 1

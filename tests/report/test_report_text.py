@@ -88,7 +88,9 @@ def test_the_verdict_comes_first(sample):
         "stability ratio 3 ± 0.04 1 The learning rate over 2/λ_max;",
         "loss rises 48.7 % 20 %",
         "Explained by it Dead units: 41 % of the hidden units",
-        "Weak optimizer",
+        "Or: Weak optimizer",
+        "Against chance The remedy is better than the best of 12 random changes. On the same "
+        "seeds: 0.91, 0.9, 0.92 with it, 0.962, 0.957, 0.959 remedied.",
         "Unscaled inputs Standardizing the inputs changed nothing.",
         "14 trials in 41 s of 5 min; the script alone takes 5.0 s.",
     ],

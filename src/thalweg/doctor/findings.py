@@ -9,44 +9,86 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from thalweg.doctor.confidence import confidence
+from thalweg.doctor.confidence import confidence, left_for
 from thalweg.doctor.examination import Examination
 from thalweg.doctor.ranking import Candidate
 from thalweg.doctor.runs import Run
 from thalweg.doctor.search import Proved, Search
 from thalweg.doctor.standing import standing
 from thalweg.doctor.verification import Verification
+from thalweg.obstacles.suspicion import Proof
+
+ALTERNATIVE = 0.35  # what a suspicion must be worth to be told as another explanation
+MOST_ALTERNATIVES = 2
 
 
 def findings(examined: Examination) -> list[dict[str, Any]]:
-    """The proved causes, each with its proof; what else the evidence raised is folded under one."""
+    """The proved causes, each with its proof, and then what else would mend the script as it is.
+
+    What the evidence raised and no change mended is folded under the first cause as a symptom.
+    """
+    proved = [
+        _proved(examined, search, one) for search in examined.searches for one in search.proved
+    ]
+    others = _alternatives(examined)
+    sure = proved[0]["confidence"] if proved else 0.0
+    return proved + [_alternative(examined, one, left_for(one, others, sure)) for one in others]
+
+
+def _alternatives(examined: Examination) -> list[Candidate]:
+    """Suspicions whose own change removes most of the same harm, and that nothing else proved."""
+    named = {one.candidate.suspicion.cause for one in examined.proved}
+    failed = {id(one) for one, _ in examined.failed}
     return [
-        _finding(examined, search, one) for search in examined.searches for one in search.proved
-    ]
+        one
+        for one in examined.candidates
+        if named
+        and one.worth >= ALTERNATIVE
+        and one.suspicion.cause not in named
+        and id(one) not in failed
+    ][:MOST_ALTERNATIVES]
 
 
-def _finding(examined: Examination, search: Search, one: Proved) -> dict[str, Any]:
-    candidate, suspicion = one.candidate, one.candidate.suspicion
-    named = {other.candidate.suspicion.cause for other in examined.proved}
-    others = [
-        other
-        for other in search.candidates
-        if _is_symptom(other) and other.suspicion.cause not in named
-    ]
+def _alternative(examined: Examination, one: Candidate, confidence: float) -> dict[str, Any]:
+    """A finding that was tried once and not verified."""
+    return _finding(examined, one, one.proof, confidence) | {"role": "alternative"}
+
+
+def _proved(examined: Examination, search: Search, one: Proved) -> dict[str, Any]:
+    found = _finding(examined, one.candidate, one.remedy, confidence(one.candidate))
+    found |= {"verified": one.checked.as_data(measure_name(examined))}
+    found["found_with"] = [change.as_data() for change in one.found_with]
+    first = search is examined.searches[0]
+    main = examined.seen.main if examined.seen else 0
+    if first and one is search.proved[0]:
+        named = {other.candidate.suspicion.cause for other in examined.proved}
+        named |= {other.suspicion.cause for other in _alternatives(examined)}
+        others = [one for one in search.candidates if one.suspicion.cause not in named]
+        found["symptoms"] = [_symptom(other) for other in others if _is_symptom(other)]
+    elif not first:
+        found["baseline"] = search.base.as_data(examined.measure, None, main)
+    return found
+
+
+def _finding(
+    examined: Examination, candidate: Candidate, remedy: Proof, sure: float
+) -> dict[str, Any]:
+    suspicion = candidate.suspicion
     return {
+        "role": "cause",
         "cause": suspicion.cause,
-        "confidence": confidence(candidate),
+        "confidence": sure,
         "summary": suspicion.summary,
         "evidence": dict(suspicion.evidence),
         "trials": [_trial(examined, candidate.run, candidate.share)] if candidate.run else [],
         "remedy": {
-            "interventions": [change.as_data() for change in one.remedy],
-            "says": " ".join(change.says() for change in one.remedy),
-            "edit": "\n".join(line for change in one.remedy if (line := change.edit())),
+            "interventions": [change.as_data() for change in remedy],
+            "says": " ".join(change.says() for change in remedy),
+            "edit": "\n".join(line for change in remedy if (line := change.edit())),
         },
-        "verified": one.checked.as_data(measure_name(examined)),
-        "found_with": [change.as_data() for change in one.found_with],
-        "symptoms": [_symptom(other) for other in others if search is examined.searches[0]],
+        "verified": None,
+        "found_with": [],
+        "symptoms": [],
     }
 
 

@@ -75,7 +75,10 @@ def page(data: Data) -> Page:
     """The page of the report `data`."""
     baseline = data["baseline"]
     findings = [
-        Finding(finding, list(proof_figures(finding, baseline, f"finding-{index}")))
+        Finding(
+            finding,
+            list(proof_figures(finding, finding.get("baseline") or baseline, f"finding-{index}")),
+        )
         for index, finding in enumerate(data["findings"])
     ]
     alone = baseline if not any(finding.figures for finding in findings) else None

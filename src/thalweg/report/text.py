@@ -21,12 +21,14 @@ from thalweg.report.proof import changed_trial, mean
 from thalweg.report.schema import validate
 from thalweg.report.sparkline import sparklines
 from thalweg.report.wording import (
+    against_chance,
     command,
     counted,
     duration,
     ending,
     gain,
     headline,
+    joined_by,
     number,
     percent,
     printable,
@@ -109,12 +111,16 @@ def parts(data: Data, *, ascii_only: bool) -> Iterator[RenderableType]:
     yield verdict(data)
     for index, finding in enumerate(data["findings"]):
         if index > 0:
-            yield Rule(Text(title(finding["cause"]), "bold"), align="left", style="dim")
+            heading = f"{joined_by(finding)}: {title(finding['cause'])}"
+            yield Rule(Text(heading, "bold"), align="left", style="dim")
         if summary(data, finding):
             yield indented(Text(summary(data, finding)))
-        yield from finding_parts(finding, data["baseline"], ascii_only)
+        baseline = finding.get("baseline") or data["baseline"]
+        yield from finding_parts(finding, baseline, ascii_only)
     if not data["findings"] and data["baseline"]:
         yield from section("The run", run_lines(data["baseline"], ascii_only))
+    if data.get("control"):
+        yield from section("Against chance", Text(against_chance(data["control"])))
     if data["ruled_out"]:
         yield from section("Ruled out", ruled_out(data["ruled_out"]))
     yield Text(budget_line(data), "dim")

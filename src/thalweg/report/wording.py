@@ -149,6 +149,19 @@ def remedy_heading(finding: Mapping[str, Any]) -> str:
     return "What to change" if finding["verified"]["held"] else "What did not help"
 
 
+def joined_by(finding: Mapping[str, Any]) -> str:
+    """How a further finding stands to the first: `Or` where it may be the cause in its place."""
+    return "Or" if finding.get("role") == "alternative" else "Also"
+
+
+def against_chance(control: Mapping[str, Any]) -> str:
+    """What random changes did beside the remedy, with the numbers."""
+    if not control["interventions"]:
+        return str(control["says"])
+    pair = f"{number(control['random'])} with it, {number(control['remedied'])} remedied"
+    return f"{control['says']} On the same seeds: {pair}."
+
+
 def command(data: Mapping[str, Any]) -> str:
     """The script as it was called: `train.py --epochs 3`."""
     return " ".join([data["script"]["path"], *data["script"]["arguments"]])
