@@ -1,11 +1,15 @@
 """`thalweg explain`: what is listed, how it is found, how a docstring becomes Markdown."""
 
+import inspect
+import re
+
 import pytest
 
 import thalweg as front_door
 from thalweg.cli.catalogue import canonical, codes, markdown, topics
 from thalweg.cli.explain import explanation, listing
 from thalweg.interventions import INTERVENTIONS
+from thalweg.minimize.names import DIRECTIONS, SEARCHES
 from thalweg.obstacles.registry import OBSTACLES
 from thalweg.optim import OPTIMIZERS, RULES
 
@@ -19,13 +23,21 @@ HEADINGS = {
         "## References",
     ],
     "optimizer": ["Idea:", "Formula:", "Why:", "Reference:"],
+    "method": ["Cost", "When not to use it: "],
+    "search": ["Cost", "When not to use it: "],
     "intervention": [],
 }
 
 
 @pytest.mark.parametrize(
     "kind, registered",
-    [("obstacle", OBSTACLES), ("optimizer", RULES), ("intervention", INTERVENTIONS)],
+    [
+        ("obstacle", OBSTACLES),
+        ("optimizer", RULES),
+        ("method", DIRECTIONS),
+        ("search", SEARCHES),
+        ("intervention", INTERVENTIONS),
+    ],
 )
 def test_what_is_registered_can_be_explained(kind, registered):
     assert [topic.name for topic in topics(kind)] == sorted(map(canonical, registered))
@@ -51,6 +63,38 @@ def test_every_explanation_has_its_parts_in_order(topic):
 @pytest.mark.parametrize("spelling", ["Unscaled-Inputs", "unscaled_inputs", " unscaled inputs "])
 def test_spelling_is_forgiven(spelling):
     assert explanation(spelling) == explanation("unscaled-inputs")
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_a_method_is_explained_by_the_file_that_its_class_stands_in(name):
+    written = inspect.getdoc(inspect.getmodule(type(DIRECTIONS[name]())))
+    (topic,) = [topic for topic in topics("method") if topic.name == name]
+    assert topic.text.startswith(markdown(written))
+    assert re.search(r"^    \S.*|: d = -g", topic.text, re.MULTILINE)  # a formula
+    assert re.search(r"\b(18|19|20)\d\d\b|arXiv", topic.text)  # a reference
+
+
+def test_what_pages_advise_exists():
+    advised = {one for topic in topics() for one in re.findall(r"`([a-z0-9+-]+)`", advice(topic))}
+    assert advised <= {"largest", *DIRECTIONS, *SEARCHES, *OPTIMIZERS}
+    assert "l-bfgs" in advised
+
+
+def advice(topic):
+    return topic.text.partition("When not to use it: ")[2]
+
+
+@pytest.mark.parametrize(
+    "spelling, name",
+    [("lbfgs", "l-bfgs"), ("LM", "levenberg-marquardt"), ("cg", "polak-ribiere+")],
+)
+def test_methods_are_known_by_their_other_names(spelling, name):
+    assert explanation(spelling) == explanation(name)
+    assert f"# {name} (method)" in explanation(name)
+
+
+def test_a_name_of_two_things_is_explained_twice():
+    assert explanation("hager-zhang").count("# hager-zhang (") == 2
 
 
 def test_the_front_door_explains():

@@ -1,4 +1,4 @@
-"""What can be explained: every obstacle, optimizer rule and intervention, by its name.
+"""What can be explained: obstacles, optimizers, methods, searches, interventions, by their names.
 
 The explanations are the docstrings of the modules. They are read from the source without
 importing it, so that `thalweg explain` answers at once and needs no PyTorch.
@@ -6,12 +6,14 @@ importing it, so that `thalweg explain` answers at once and needs no PyTorch.
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import chain
 from textwrap import dedent
+
+from thalweg.cli.methods import DIRECTION_PAGES, SEARCH_PAGES, Page
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Topic:
     """One thing that `thalweg explain` knows.
 
     Attributes:
-        kind: `obstacle`, `optimizer` or `intervention`.
+        kind: `obstacle`, `optimizer`, `method`, `search` or `intervention`.
         name: What a user calls it.
         text: Its explanation, in Markdown; the first line says what it is.
     """
@@ -50,9 +52,19 @@ class Shelf:
     constant: str | None
 
 
+@dataclass(frozen=True)
+class Binder:
+    """The topics of one kind whose names stand in no file of their own."""
+
+    kind: str
+    pages: Mapping[str, Page]
+
+
 SHELVES = (
     Shelf("obstacle", ("obstacles",), "CODE"),
     Shelf("optimizer", ("optim", "rules"), None),
+    Binder("method", DIRECTION_PAGES),
+    Binder("search", SEARCH_PAGES),
     Shelf("intervention", ("interventions",), "kind"),
 )
 
@@ -76,8 +88,11 @@ def canonical(name: str) -> str:
     return name.strip().lower().replace("_", "-").replace(" ", "-")
 
 
-def on_shelf(shelf: Shelf) -> list[Topic]:
+def on_shelf(shelf: Shelf | Binder) -> list[Topic]:
     """The topics of one shelf by name."""
+    if isinstance(shelf, Binder):
+        pages = sorted(shelf.pages.items())
+        return [Topic(shelf.kind, name, markdown(page.text)) for name, page in pages]
     found = (topic_in(source, shelf) for source in sources(shelf.folder))
     return sorted((topic for topic in found if topic), key=lambda topic: topic.name)
 

@@ -1,4 +1,4 @@
-"""`thalweg explain`: what an obstacle, an optimizer or an intervention is."""
+"""`thalweg explain`: what an obstacle, an optimizer, a method, a search or an intervention is."""
 
 import argparse
 import inspect
@@ -6,6 +6,9 @@ from itertools import groupby
 
 from thalweg.cli.catalogue import Topic, canonical, topics
 from thalweg.cli.command import Command, UsageError, hint
+
+
+PLURALS = {"search": "searches"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +33,7 @@ def explanation(name: str) -> str:
         UsageError: Nothing has this name; the message gives the nearest that has one.
     """
     found = [topic for topic in topics() if topic.name == canonical(name)]
-    found = found or modified_rules(canonical(name))
+    found = found or modified_rules(canonical(name)) or respelled(name)
     if not found:
         known = [topic.name for topic in topics()]
         raise UsageError(
@@ -48,10 +51,19 @@ def modified_rules(name: str) -> list[Topic]:
     return [Topic("optimizer", name, inspect.getdoc(made) or "")] if made else []
 
 
+def respelled(name: str) -> list[Topic]:
+    """The methods and searches that people may write so: `lbfgs`, `cg`, `lm`."""
+    from thalweg.minimize.spelling import known_as
+
+    of = [topic for kind in ("method", "search") for topic in topics(kind)]
+    meant = known_as(name.strip(), [topic.name for topic in of])
+    return [topic for topic in of if topic.name == meant]
+
+
 def listing() -> str:
     """All names with their first lines, by kind, in Markdown."""
     return "\n\n".join(
-        f"# {kind}s\n\n" + "\n".join(map(entry, found))
+        f"# {PLURALS.get(kind, kind + 's')}\n\n" + "\n".join(map(entry, found))
         for kind, found in groupby(topics(), key=lambda topic: topic.kind)
     )
 
@@ -63,9 +75,12 @@ def entry(topic: Topic) -> str:
 
 COMMAND = Command(
     name="explain",
-    summary="say what an obstacle, an optimizer or an intervention is",
+    summary="say what an obstacle, an optimizer, a method or an intervention is",
     usage="[NAME]",
-    description="Explain an obstacle, an optimizer or an intervention; without a name, list all.",
+    description=(
+        "Explain an obstacle, an optimizer, a method, a search or an intervention;\n"
+        "without a name, list all."
+    ),
     example="thalweg explain learning-rate-too-high",
     python='print(thalweg.explain("learning-rate-too-high"))',
     configure=configure,
