@@ -14,6 +14,7 @@ from torch import Tensor
 
 from thalweg.minimize.objective import Objective
 from thalweg.operators import EigenvalueCorrected, Fisher, GaussNewton, Kronecker, Layout, Operator
+from thalweg.operators.alignment import Positions
 from thalweg.operators.convexity import is_convex
 from thalweg.operators.evaluation import Piece, Settings
 from thalweg.operators.likelihood import likelihood_of
@@ -76,7 +77,7 @@ class AtHand:
 
     def __init__(self, layout: Layout, decay: Sequence[float]) -> None:
         self.loss: StepLoss | None = None
-        self._layout = layout
+        self._layout, self._positions = layout, Positions()
         self._decay = spread(layout, decay) if any(decay) else None
         self.objective = Objective(
             lambda x: self._penalized(self._open().loss(self._layout.unflatten(x)), x),
@@ -129,7 +130,7 @@ class AtHand:
     def _pieces(self) -> list[Piece]:
         """The loss at hand as the one batch that factors are made of."""
         parts = of_samples(self._open().parts())
-        return [Piece(parts.output, parts.loss)]
+        return [Piece(parts.output, parts.loss, positions=self._positions)]
 
     def _fisher(self, x: Tensor) -> Operator:
         """Of the distribution that the loss function stands for; a decay has no part in it."""

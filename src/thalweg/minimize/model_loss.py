@@ -17,6 +17,7 @@ from thalweg.operators import (
     Layout,
     ParameterOperator,
 )
+from thalweg.operators.alignment import Positions
 from thalweg.operators.batches import Batch
 from thalweg.operators.convexity import is_convex
 from thalweg.operators.evaluation import Settings
@@ -56,7 +57,7 @@ class ModelLoss:
         self._problem = Problem(
             model, loss, data, params=params, reduction=reduction, samples=samples
         )
-        self._separable = Separable(self._problem)
+        self._separable, self._positions = Separable(self._problem), Positions()
         self._model, self._loss, self._data = model, loss, data
         self._reduction = reduction or reduction_of(loss)
         self._samples, self._likelihood = samples, likelihood
@@ -111,7 +112,7 @@ class ModelLoss:
         return EigenvalueCorrected.in_basis_of(basis, self._pieces(), params, settings)
 
     def _pieces(self) -> Pieces:
-        return Pieces(self._problem, self._reduction)
+        return Pieces(self._problem, self._reduction, self._positions)
 
     def _made(
         self, of: Callable[..., ParameterOperator], x: Tensor, **more: Any

@@ -9,7 +9,7 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor
 
-from thalweg.operators.alignment import Aligned, aligned, derivatives_at
+from thalweg.operators.alignment import Aligned, Positions, aligned, derivatives_at
 from thalweg.operators.block_plan import Plan, Shapes, accounted, plans
 from thalweg.operators.layer_derivatives import layer_derivatives
 from thalweg.operators.layer_uses import UseRecorder
@@ -33,6 +33,8 @@ class Piece:
         samples: N, rows of the output; None for its length.
         weight: of this batch in the loss of all.
         share: of one sample in this batch's loss; None for 1/N.
+        positions: of samples in layers, as earlier evaluations of the program found them; None to
+            find them anew.
     """
 
     output: Callable[[dict[str, Tensor]], Any]
@@ -40,6 +42,7 @@ class Piece:
     samples: int | None = None
     weight: float = 1.0
     share: float | None = None
+    positions: Positions | None = None
 
 
 @final
@@ -85,7 +88,9 @@ class Evaluation:
         with recorder:
             raw = piece.output(dict(variables))
         output = joined(raw, piece.samples)
-        uses, _ = aligned(output.rows, recorder.uses, coupled=recorder.coupled)
+        uses, _ = aligned(
+            output.rows, recorder.uses, coupled=recorder.coupled, positions=piece.positions
+        )
         told = dict(accounted(output.rows, variables, uses))
         blocks = plans(
             [one.use for one in uses],

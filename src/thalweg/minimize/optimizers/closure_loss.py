@@ -32,6 +32,7 @@ from thalweg.operators import (
     Kronecker,
     Operator,
 )
+from thalweg.operators.alignment import Positions
 from thalweg.operators.convexity import is_convex
 from thalweg.operators.evaluation import Piece, Settings
 from thalweg.operators.likelihood import OfOutput, known_likelihood
@@ -76,6 +77,7 @@ class ClosureLoss:
         self.graded: list[bool] = []
         self._call, self._replay = call, replay
         self._loss, self._likelihood = loss, likelihood
+        self._positions = Positions()
         self._apart: Apart | None = None
 
     def begin(self, closure: Closure) -> None:
@@ -160,7 +162,8 @@ class ClosureLoss:
         """The closure's batch, the parameters being at `x`."""
         self._go(x)
         output, loss_of, samples = self._parts()
-        return [Piece(output, loss_of, samples() if samples else None)]
+        count = samples() if samples else None
+        return [Piece(output, loss_of, count, positions=self._positions)]
 
     def _located(self, x: Tensor, make: Callable[[], ParameterOperator]) -> Operator:
         self._go(x)
