@@ -198,7 +198,17 @@ def test_memories_are_long_where_vectors_are_short(size, pairs):
     assert memory_for(size) == pairs
 
 
+def test_an_objective_says_where_to_start():
+    objective = Objective(lambda x: (x - 1).square().sum(), torch.zeros(3, dtype=torch.float64))
+    named, unnamed = minimize(objective, objective.start), minimize(objective)
+    assert torch.equal(named.x, unnamed.x)
+    assert named.counts == unnamed.counts
+    Run(objective, direction="newton").result()
+    assert torch.equal(objective.start, torch.zeros(3, dtype=torch.float64))
+
+
 REFUSED = {
+    "no start": (lambda: minimize(VALLEY), "where to start is not known; give x0"),
     "no direction": (lambda: minimize(VALLEY, VALLEY.start, None), "direction=None"),
     "a class for a direction": (lambda: minimize(VALLEY, VALLEY.start, LBFGS), r"LBFGS\(\)"),
     "a number for a search": (lambda: minimize(VALLEY, VALLEY.start, search=1.0), "search=1.0"),

@@ -7,7 +7,6 @@ from itertools import groupby
 from thalweg.cli.catalogue import Topic, canonical, topics
 from thalweg.cli.command import Command, UsageError, hint
 
-
 PLURALS = {"search": "searches"}
 
 

@@ -94,6 +94,8 @@ class Direction(Protocol):
     Attributes:
         name: as users write it.
         needs: the matrices that it asks places for.
+
+    One that is also `Evaluating` or `Rejecting` has its losses and its pairs counted.
     """
 
     @property
@@ -120,6 +122,26 @@ class Direction(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a copy that `state_dict` made."""
+        ...
+
+
+@runtime_checkable
+class Evaluating(Protocol):
+    """A direction that asks for losses itself while it proposes, beside those of the search."""
+
+    @property
+    def evaluations(self) -> int:
+        """Losses so far; they count as the run's."""
+        ...
+
+
+@runtime_checkable
+class Rejecting(Protocol):
+    """A direction or a model that learns from pairs of steps and gradients, not from all."""
+
+    @property
+    def rejected(self) -> int:
+        """Pairs so far from which it did not learn."""
         ...
 
 

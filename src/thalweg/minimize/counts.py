@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import final
 
+from thalweg.minimize.contract import Direction, Evaluating, Model, Rejecting
+
 
 @final
 @dataclass
@@ -35,3 +37,13 @@ class Counts:
     search_failures: int = 0
     fallbacks: int = 0
     probes: int = 0
+
+
+def losses_of(direction: Direction) -> int:
+    """The losses that a direction has asked for itself."""
+    return direction.evaluations if isinstance(direction, Evaluating) else 0
+
+
+def rejected_by(learner: Direction | Model) -> int:
+    """The pairs that a direction or a model has not learned from."""
+    return learner.rejected if isinstance(learner, Rejecting) else 0

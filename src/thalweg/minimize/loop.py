@@ -21,6 +21,7 @@ from thalweg.minimize.contract import (
     Remembering,
     SearchStatus,
 )
+from thalweg.minimize.counts import losses_of, rejected_by
 from thalweg.minimize.directions.first_length import first_step
 from thalweg.minimize.inner_product import dot
 from thalweg.minimize.line import Ray
@@ -105,9 +106,9 @@ class Loop:
     def proposal(self) -> Proposal:
         """Where the direction wants to go from here; asked once at each place."""
         if self._proposal is None:
-            asked = getattr(self.direction, "evaluations", 0)
+            asked = losses_of(self.direction)
             self._proposal = self.direction.propose(self.place)
-            self.counts.losses += getattr(self.direction, "evaluations", 0) - asked
+            self.counts.losses += losses_of(self.direction) - asked
         return self._proposal
 
     @property
@@ -251,9 +252,9 @@ class Loop:
         return self._fruitless > PATIENCE
 
     def _learn(self, before: Standing, after: Standing) -> None:
-        rejected = getattr(self.direction, "rejected", 0)
+        rejected = rejected_by(self.direction)
         self.direction.moved(before, after)
-        self.counts.rejected_pairs += getattr(self.direction, "rejected", 0) - rejected
+        self.counts.rejected_pairs += rejected_by(self.direction) - rejected
 
     def _leave_for(self, place: Standing) -> None:
         self.counts.effective_steps += place.value < self.place.value

@@ -11,7 +11,7 @@ from thalweg.minimize.status import Result
 
 def minimize(
     f: Loss | Objective,
-    x0: Tensor,
+    x0: Tensor | None = None,
     direction: str | Direction = "l-bfgs",
     search: str | LineSearch | TrustRegion | None = None,
     *,
@@ -30,7 +30,8 @@ def minimize(
     Args:
         f: from a tensor like x0 to a scalar tensor that autograd can differentiate; or an
             `Objective`, which may know its gradient and its matrices itself.
-        x0: where to start: real floating point, of any shape; it is not changed.
+        x0: where to start: real floating point, of any shape; it is not changed. None for the
+            start of an `Objective`.
         direction: where to step; a name ("l-bfgs", "bfgs", "polak-ribiere+", ...) or an object. By
             name L-BFGS keeps 100 pairs of up to 10,000 parameters each, 10 of 100,000 and more.
         search: how far; a name or an object. None for the strong Wolfe conditions, as tight as the

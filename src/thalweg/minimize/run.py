@@ -49,7 +49,7 @@ class Run:
     def __init__(
         self,
         f: Loss | Objective,
-        x0: Tensor,
+        x0: Tensor | None = None,
         direction: str | Direction = "l-bfgs",
         search: str | LineSearch | TrustRegion | None = None,
         *,
@@ -60,6 +60,7 @@ class Run:
         callback: Callback | None = None,
     ) -> None:
         check_limits(tol, max_evaluations)
+        x0 = started(f, x0)
         objective = posed(f, x0)
         method = chosen(objective, direction, search)
         self._start = x0.detach().reshape(-1).clone()
@@ -231,6 +232,15 @@ class Run:
             curvature=certificate.curvature if certificate else None,
             escape=None if escape is None else self._shaped(escape),
         )
+
+
+def started(f: Loss | Objective, x0: Tensor | None) -> Tensor:
+    """Where to start; raises TypeError where neither x0 nor the objective says."""
+    if x0 is not None:
+        return x0
+    if isinstance(f, Objective):
+        return f.start
+    raise TypeError("minimize(f): where to start is not known; give x0, a tensor that f takes.")
 
 
 def posed(f: Loss | Objective, x0: Tensor) -> Objective:

@@ -17,6 +17,7 @@ from typing import Any, final
 import torch
 
 from thalweg.minimize.contract import Model, SearchStatus, TrialStep
+from thalweg.minimize.counts import rejected_by
 from thalweg.minimize.directions.first_length import first_step
 from thalweg.minimize.inner_product import dot, length
 from thalweg.minimize.line import is_better
@@ -115,10 +116,10 @@ class TrustSteps:
         return takes
 
     def _learn(self, at: Standing, there: Standing) -> None:
-        rejected = getattr(self._model, "rejected", 0)
+        rejected = rejected_by(self._model)
         if self._model.tried(at, there):
             self._matrix = None
-        self._objective.counts.rejected_pairs += getattr(self._model, "rejected", 0) - rejected
+        self._objective.counts.rejected_pairs += rejected_by(self._model) - rejected
 
     def arrived(self) -> None:
         """The trial step was of another place."""
