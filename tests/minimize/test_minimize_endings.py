@@ -198,6 +198,21 @@ def test_memories_are_long_where_vectors_are_short(size, pairs):
     assert memory_for(size) == pairs
 
 
+@pytest.mark.parametrize(
+    "f, search, advised",
+    [
+        (VALLEY, "exact-quadratic", True),
+        (VALLEY, "strong-wolfe", False),
+        (lambda x: (torch.tensor([1.0, 100.0]).double() * x * x).sum(), "exact-quadratic", False),
+    ],
+    ids=["a valley", "another search", "a quadratic"],
+)
+def test_a_search_for_quadratics_is_named_where_it_does_not_suit(f, search, advised):
+    result = minimize(f, VALLEY.start, "steepest-descent", search, max_evaluations=40, tol=1e-12)
+    assert result.status == "out of budget"
+    assert ("take search='strong-wolfe'" in result.why) == advised
+
+
 def test_an_objective_says_where_to_start():
     objective = Objective(lambda x: (x - 1).square().sum(), torch.zeros(3, dtype=torch.float64))
     named, unnamed = minimize(objective, objective.start), minimize(objective)

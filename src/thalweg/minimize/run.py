@@ -14,7 +14,7 @@ from thalweg.minimize.loop import Loop, Move
 from thalweg.minimize.names import check_model, direction_named, search_named, suited_search
 from thalweg.minimize.objective import Loss, Objective, check_start
 from thalweg.minimize.place import Standing
-from thalweg.minimize.searches import TrustRegion
+from thalweg.minimize.searches import ExactQuadratic, TrustRegion
 from thalweg.minimize.status import (
     NO_LOWER,
     NO_NUMBER,
@@ -25,6 +25,9 @@ from thalweg.minimize.status import (
     share_of_gradient,
 )
 from thalweg.minimize.tolerance import Tolerance
+
+# Evaluations of an exact step on a quadratic, with one to spare.
+EXACT_STEP = 3
 
 Callback = Callable[[Tensor, Record], object]
 
@@ -221,17 +224,33 @@ class Run:
         critical = status in ("converged", "saddle")
         place = self._loop.place if critical or self._best is None else self._best
         escape = certificate.escape if certificate else None
+        advice = "" if critical else better_search(self._loop)
         return Result(
             x=self._shaped(place.x),
             value=place.value,
             gradient=self._shaped(place.gradient),
             status=status,
-            why=why,
+            why=why + advice,
             counts=replace(self._loop.counts),
             history=tuple(self._history),
             curvature=certificate.curvature if certificate else None,
             escape=None if escape is None else self._shaped(escape),
         )
+
+
+def better_search(loop: Loop) -> str:
+    """What to take instead of a search that did not suit the loss, to end a sentence with.
+
+    Exact steps of a quadratic take two evaluations; where they took more, the loss was none.
+    """
+    counts = loop.counts
+    suited = counts.losses - counts.probes <= EXACT_STEP * (counts.steps + 1)
+    if suited or not isinstance(loop.search, ExactQuadratic):
+        return ""
+    return (
+        "; the loss is not quadratic along its lines, for which exact-quadratic is made: take "
+        "search='strong-wolfe' or 'backtracking'"
+    )
 
 
 def started(f: Loss | Objective, x0: Tensor | None) -> Tensor:
