@@ -86,6 +86,16 @@ class BySamples(Operator):
             self._made = self._make()
         return self._made
 
+    @property
+    def loss(self) -> float:
+        """The loss there."""
+        return self._operator.loss
+
+    @property
+    def gradient(self) -> Tensor:
+        """The loss's gradient there, flat, shape (n,)."""
+        return self._operator.gradient
+
     def to_dense(self) -> Tensor:
         """The matrix itself, shape (n, n)."""
         separable = self._separable
