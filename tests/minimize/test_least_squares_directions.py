@@ -270,3 +270,13 @@ def test_the_scale_is_marquardt_s_where_a_matrix_is_written_down(largest, scale)
     left, asked = (LevenbergMarquardt(scale=one, largest=largest) for one in (None, scale))
     for _ in range(2):
         assert torch.equal(left.propose(place()).vector, asked.propose(place()).vector)
+
+
+def test_levenberg_marquardt_by_products_solves_as_exactly_as_a_trial_step_is_worth():
+    at = place()
+    direction = LevenbergMarquardt(largest=1, damping=1e-3)
+    d = direction.propose(at).vector
+    b = jacobian(bent, at.x).T @ jacobian(bent, at.x)
+    left = b @ d + direction.damping * d + at.gradient
+    assert 1e-6 * at.gradient.norm() < left.norm() <= 0.1 * at.gradient.norm()
+    assert GaussNewton(largest=1).models.tol == 1e-6

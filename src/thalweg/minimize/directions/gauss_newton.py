@@ -27,6 +27,9 @@ from thalweg.minimize.directions.models import Asked, gauss_newton_model
 from thalweg.minimize.directions.quadratic_model import proposed
 from thalweg.minimize.directions.settings import check_count, check_share
 
+# Tolerances of iterative solutions: LSMR's is one of the residuals, CG's a share of the gradient.
+EXACT, INEXACT = 1e-6, 0.1
+
 
 @final
 class Models:
@@ -36,7 +39,7 @@ class Models:
         direction: whose models they are, for error messages.
         residuals: r(x), from a flat vector to a tensor; None for the place's matrix.
         largest: the most parameters to write a matrix down for.
-        tol: of the iterative solution beyond.
+        tol: of the iterative solution beyond; None for `INEXACT` by CG, `EXACT` by LSMR.
         max_products: of the same.
 
     Attributes:
@@ -49,7 +52,7 @@ class Models:
         residuals: ResidualFunction | None,
         *,
         largest: int,
-        tol: float,
+        tol: float | None,
         max_products: int,
     ) -> None:
         check_count(direction, "largest", largest)
@@ -67,13 +70,13 @@ class Models:
                 self.residuals,
                 place,
                 largest=self.largest,
-                tol=self.tol,
+                tol=self.tol or EXACT,
                 max_products=self.max_products,
             )
         matrix = place.gauss_newton()
         if len(place.x) <= self.largest:
             return DenseModel(matrix.to_dense(), place.gradient)
-        return ProductModel(matrix, place.gradient, self.tol, self.max_products)
+        return ProductModel(matrix, place.gradient, self.tol or INEXACT, self.max_products)
 
     def model(self) -> Asked:
         """B, for a trust region."""

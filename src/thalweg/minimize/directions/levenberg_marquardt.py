@@ -9,7 +9,8 @@ Marquardt's scale the steps do not depend on the units of the parameters, and la
 diag(B) is the largest seen, so that D does not shrink where a residual saturates.
 
 K. Levenberg, *Quart. Appl. Math.* 2 (1944); D. Marquardt, *SIAM J. Appl. Math.* 11 (1963); J. More,
-in *Numerical Analysis* (1978), on the largest scale seen; H. Nielsen, IMM-REP-1999-05.
+in *Numerical Analysis* (1978), on the largest scale seen; H. Nielsen, IMM-REP-1999-05; S. Wright &
+J. Holt, *J. Austral. Math. Soc. B* 26 (1985), on inexact steps.
 
 Cost: that of `GaussNewton`.
 """
@@ -49,7 +50,8 @@ class LevenbergMarquardt:
             diag(B), or of the curvature along the gradient where that diagonal is not known.
         largest: up to so many parameters a matrix is written down; beyond, LSMR or CG solve, and
             `scale` cannot be "marquardt".
-        tol: of the iterative solution.
+        tol: of the iterative solution; None for 1e-6 by LSMR and 0.1 by CG, |(B + lambda I) d + g|
+            <= 0.1 |g|: a trial step is not worth more.
         max_products: in a step, of the same.
 
     Attributes:
@@ -69,7 +71,7 @@ class LevenbergMarquardt:
         scale: Scale | None = None,
         damping: float = 1e-3,
         largest: int = 500,
-        tol: float = 1e-6,
+        tol: float | None = None,
         max_products: int = 500,
     ) -> None:
         if scale is not None:
