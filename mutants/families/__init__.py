@@ -1,4 +1,4 @@
-"""The mutants, a file for each part of the optimizers."""
+"""The mutants, a file for each part of the optimizers and methods."""
 
 from mutants.families import (
     adam,
@@ -9,6 +9,7 @@ from mutants.families import (
     landscapes,
     lanes,
     matrices,
+    minimize,
     native,
     options,
     programs,
@@ -23,6 +24,6 @@ FAMILIES = {
         *(descent, squares, adam, successors, matrices),
         *(wrappers, averages, companions),
         *(lanes, programs, native, options, declarations),
-        landscapes,
+        *(minimize, landscapes),
     )
 }

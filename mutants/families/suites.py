@@ -9,6 +9,12 @@ def optim(*names: str) -> tuple[str, ...]:
     return tuple(f"{OPTIM}test_{file}.py{sep}{test}" for file, sep, test in words)
 
 
+def minimize(*names: str) -> tuple[str, ...]:
+    """Files of the tests of methods, or tests in them."""
+    words = (name.partition("::") for name in names)
+    return tuple(f"tests/minimize/test_{file}.py{sep}{test}" for file, sep, test in words)
+
+
 def reference(*names: str) -> tuple[str, ...]:
     """That rules equal their references."""
     return optim(*(f"rules::test_rules_match_their_references[{name}]" for name in names))

@@ -1,6 +1,7 @@
 """Conjugate gradients and quasi-Newton directions against what theory says of them."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -63,6 +64,17 @@ def by_the_book(steps: int) -> list[torch.Tensor]:
         p, r = r_new + (r_new @ r_new) / (r @ r) * p, r_new
         visited.append(x)
     return visited
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMULAS) - {"hager-zhang"}))
+def test_after_n_steps_the_gradient_is_all(name):
+    """Successive gradients are orthogonal, so that no other reason for a restart is met."""
+    e = torch.eye(3, dtype=torch.float64)
+    direction, found = ConjugateGradient(name), []
+    for gradient in (e[0], e[1], e[2], 0.1 * e[0]):
+        at = SimpleNamespace(x=torch.ones(3).double(), value=1.0, gradient=gradient)
+        found.append(torch.equal(direction.propose(at).vector, -gradient))
+    assert found == [True, False, False, True]
 
 
 CONJUGATE = {

@@ -13,6 +13,7 @@ from thalweg.minimize.searches import (
     HagerZhang,
     StochasticArmijo,
 )
+from thalweg.minimize.searches.conditions import armijo, slope_fell
 from thalweg.minimize.searches.exact_quadratic import exact_step
 from thalweg.minimize.searches.interpolation import cubic, quadratic, secant
 from thalweg.minimize.searches.trials import Point
@@ -29,6 +30,16 @@ def polynomial(*coefficients):
         return value, slope
 
     return phi
+
+
+@pytest.mark.parametrize("c1", [1e-4, 0.1, 0.4])
+@pytest.mark.parametrize("share", [0.01, 0.99, 1.01, 1.8])
+def test_of_a_quadratic_the_slopes_say_what_its_values_say(c1, share):
+    """phi = alpha^2 / 2 - alpha fulfils Armijo's condition up to alpha = 2 (1 - c1)."""
+    phi = polynomial(0, -1, 0.5)
+    alpha = share * 2 * (1 - c1)
+    start, point = Point(0.0, *phi(0.0)), Point(alpha, *phi(alpha))
+    assert slope_fell(point, start, c1) == armijo(point, start, c1) == (share < 1)
 
 
 class TestInterpolation:
