@@ -104,7 +104,8 @@ def test_the_front_door_explains():
 
 
 def test_the_list_has_everything():
-    assert all(f"* **{name}**: " in listing() for name in NAMES)
+    listed = listing()
+    assert [name for name in NAMES if f"* **{name}**: " not in listed] == []
 
 
 @pytest.mark.parametrize("words", [[], ["unscaled-inputs"]], ids=str)
