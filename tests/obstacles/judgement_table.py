@@ -18,22 +18,29 @@ from made_recordings import (
     ended,
     healthy,
     held_out,
+    noisy,
     of_inputs,
+    point,
     probed,
 )
 
 from thalweg.obstacles import (
     class_imbalance,
+    cliff,
     dead_units,
     exploding_gradient,
+    gradient_noise,
     ill_conditioning,
     initialization_scale,
     low_precision,
+    mislabeled_data,
     over_regularization,
     saturated_units,
     stopped_too_early,
+    underfitting,
     unscaled_targets,
     vanishing_gradient,
+    weak_optimizer,
 )
 from thalweg.recorder import Recording
 
@@ -44,6 +51,8 @@ STUCK = [2.3] * STEPS
 BREAKS = [*LOSSES[:20], *[math.nan] * 20]
 GROWS_AND_BREAKS = [*LOSSES[:17], 30.0, 300.0, 3000.0, *[math.nan] * 20]
 SINKING = [1.0 - i for i in range(STEPS)]
+HALF = [2.0, 1.5, *[1.0] * 38]  # learns something, and no more
+WAITING = [2.0] * 20 + [2.0 * 0.7**i for i in range(20)]
 
 
 def scales(*found):
@@ -99,6 +108,66 @@ def lost(share):
 def decaying(decay, shrunk=0.5, **more):
     made = healthy(settings={"weight_decay": decay}, **more)
     return at_sample(made, -1, "parameters", norm=2.0 * shrunk)
+
+
+def jittering(losses=HALF, **more):
+    return probed(healthy(losses), "noise", [noisy(**more)] * 20)
+
+
+def plainly(zeros=0.0, spread=1.0):
+    """Descent whose gradients are sparse, or of which one is so much longer than the others."""
+    made = changed(healthy(STUCK), "parameters", zeros=zeros)
+    return changed(made, "parameters", [0], gradient=0.2 * spread)
+
+
+def leaping_at(step, times, losses=RISING):
+    """Gradients of every step; one is so many times as long as the others."""
+    made = healthy(losses)
+    for row in made.steps:
+        row["gradient"] = (times if row["step"] == step else 1.0) * (1 + 0.1 * (row["step"] % 3))
+    return made
+
+
+def at_a(kind, losses=WAITING, **more):
+    """Looks at the curvature of the first six steps, which are all alike."""
+    return probed(healthy(losses), "curvature", [point(kind, **more)] * 6)
+
+
+def agreeing(p=0.5, contradicted=0.0, losses=STUCK, examples=500, **more):
+    found = {
+        "examples": examples, "classes": 3, "explained": -0.1, "chance": -0.1, "p": p,
+        "contradicted": contradicted,
+    }  # fmt: skip
+    return healthy(losses, agreement=found, **more)
+
+
+def accuracy(value):
+    return {
+        "readings": held_out([value] * 5, "accuracy"),
+        "target_counts": {"0": 1000, "1": 1000, "2": 1000},
+    }
+
+
+def small(units, losses=HALF, room=3.0):
+    made = probed(healthy(losses), "critical", scales(*[room] * 6))
+    return changed(made, "layers", [0, 1], units=units)
+
+
+def narrow(units, classes=20, **more):
+    """100 inputs, layers of 100, of so few units, of 100 and of as many as there are classes."""
+    made = healthy(HALF)
+    for one in made.samples:
+        first = one["layers"][0]
+        sizes = [(100, 100), (100, units), (units, 100), (100, classes)]
+        one["layers"] = [first | {"inputs": a, "units": b} for a, b in sizes]
+        one |= more
+    return made
+
+
+def following(part, at, **first):
+    """A layer (activation) that is given what the one before it gave."""
+    made = changed(healthy(HALF), part, [at], follows=at - 1)
+    return changed(made, part, [at - 1], **first)
 
 
 ABOVE: Rows = {
@@ -210,6 +279,45 @@ ABOVE: Rows = {
         "singular": lambda: changed_operations(healthy(BREAKS), "sqrt"),
     },
     "low-precision": {"bfloat16": lambda: lost(1.01 * low_precision.MOST)},
+    "gradient-noise": {
+        "noise": lambda: jittering(scale=1.01 * gradient_noise.SCALE),
+        "all noise": lambda: jittering(scale=None),
+        "others gain little": lambda: jittering(others_fall=0.99 * gradient_noise.GAIN * 0.4),
+        "jitter": lambda: jittering(
+            own_fall=4.04 * gradient_noise.JITTER, others_fall=0.0
+        ),
+    },
+    "weak-optimizer": {
+        "sparse": lambda: plainly(zeros=1.01 * weak_optimizer.SPARSE),
+        "spread": lambda: plainly(spread=1.01 * weak_optimizer.SPREAD),
+    },
+    "cliff": {
+        "in the middle": lambda: leaping_at(19, 1.3 * cliff.LEAP),
+        "and the loss is no number": lambda: leaping_at(19, 1e3, BREAKS),
+        "early": lambda: leaping_at(cliff.FEWEST, 1e3, [2.3] * 5 + [9.0] * 35),
+    },
+    "saddle-point": {
+        "waits": lambda: at_a("saddle", gradient=1e-9),
+        "ends": lambda: at_a("saddle", STUCK, gradient=1e-9),
+    },
+    "plateau": {
+        "waits": lambda: at_a("plateau", gradient=1e-9, largest=1e-9, smallest=-1e-9),
+        "ends": lambda: at_a("plateau", STUCK, gradient=1e-9),
+    },
+    "mislabeled-data": {
+        "no better than chance": lambda: agreeing(1.01 * mislabeled_data.CHANCE),
+        "nor is the network": lambda: agreeing(0.5, losses=LOSSES, **accuracy(0.35)),
+        "contradicted": lambda: agreeing(0.02, 1.01 * mislabeled_data.CONTRADICTED),
+    },
+    "bad-architecture": {
+        "a bottleneck": lambda: narrow(18),
+        "layers without activation": lambda: following("layers", 1),
+        "an activation of one": lambda: following("activations", 1, kind="tanh"),
+    },
+    "underfitting": {
+        "few units": lambda: small(underfitting.SMALL),
+        "perhaps": lambda: small(underfitting.PERHAPS),
+    },
 }  # fmt: skip
 
 BELOW: Rows = {
@@ -341,7 +449,76 @@ BELOW: Rows = {
         "float32": lambda: changed(healthy(), "parameters", unchanged=1.0),
         "without gradient": lambda: changed(lost(1.0), "parameters", zeros=0.9),
     },
+    "gradient-noise": {
+        "less noise": lambda: jittering(scale=0.99 * gradient_noise.SCALE),
+        "others gain": lambda: jittering(others_fall=1.01 * gradient_noise.GAIN * 0.4),
+        "less jitter": lambda: jittering(own_fall=3.96 * gradient_noise.JITTER, others_fall=0.0),
+        "makes progress": lambda: jittering([3.0 * 0.97**i for i in range(STEPS)], own_fall=4.0),
+        "early alone": lambda: probed(healthy(HALF), "noise", [noisy()] * 3),
+    },
+    "weak-optimizer": {
+        "less sparse": lambda: plainly(zeros=0.99 * weak_optimizer.SPARSE),
+        "less spread": lambda: plainly(spread=0.99 * weak_optimizer.SPREAD),
+        "has momentum": lambda: changed(
+            healthy(STUCK, settings={"momentum": 0.9}), "parameters", zeros=0.99
+        ),
+        "is adaptive": lambda: changed(healthy(STUCK, kind="Adam"), "parameters", zeros=0.99),
+        "has got far": lambda: changed(healthy([2.0] * 5 + [0.1] * 35), "parameters", zeros=0.99),
+    },
+    "cliff": {
+        "leaps less": lambda: leaping_at(19, 0.8 * cliff.LEAP),
+        "the loss falls on": lambda: leaping_at(19, 1e3, LOSSES),
+        "grows for many steps": lambda: growing(),
+        "in the first steps": lambda: leaping_at(cliff.FEWEST - 1, 1e3),
+    },
+    "saddle-point": {
+        "hardly bent": lambda: at_a("saddle", gradient=1e-9, smallest=-0.019),
+        "does not wait": lambda: at_a("saddle", LOSSES, gradient=1e-9),
+        "a minimum": lambda: at_a("minimum", STUCK),
+        "twins": lambda: changed(at_a("saddle", STUCK), "layers", [0], twins=1.0),
+        "dead": lambda: changed(at_a("saddle", STUCK), "activations", [0], dead=0.6),
+        "at the end of a fit": lambda: at_a("saddle", [2.0] * 2 + [0.1] * 38, gradient=1e-9),
+    },
+    "plateau": {
+        "does not wait": lambda: at_a("plateau", LOSSES),
+        "no gradient at all": lambda: at_a("plateau", STUCK, gradient=0.0),
+        "dead": lambda: changed(at_a("plateau", STUCK), "activations", [0], dead=0.6),
+        "saturated": lambda: changed(
+            at_a("plateau", STUCK), "activations", [0], kind="tanh", saturated=0.6
+        ),
+        "a perfect fit": lambda: at_a("plateau", [2.0] * 2 + [0.1] * 38),
+    },
+    "mislabeled-data": {
+        "better than chance": lambda: agreeing(0.99 * mislabeled_data.CHANCE),
+        "the network knows": lambda: agreeing(0.5, losses=STUCK, **accuracy(0.45)),
+        "the loss has fallen": lambda: agreeing(0.5, losses=LOSSES),
+        "few examples": lambda: agreeing(0.5, examples=mislabeled_data.FEWEST - 1),
+        "less contradicted": lambda: agreeing(0.02, 0.99 * mislabeled_data.CONTRADICTED),
+    },
+    "bad-architecture": {
+        "as wide as the outputs": lambda: narrow(19),
+        "a quarter": lambda: narrow(26, classes=90),
+        "an autoencoder": lambda: narrow(10, classes=100, reconstruction=0.95),
+        "a factor of low rank": lambda: following("layers", 1, units=5, inputs=10),
+        "the same activation again": lambda: following("activations", 1, kind="relu"),
+    },
+    "underfitting": {
+        "many units": lambda: small(underfitting.PERHAPS + 1),
+        "has fitted": lambda: small(4, [2.0] * 5 + [0.59] * 35),
+        "has learned nothing": lambda: small(4, [2.0] * 5 + [1.91] * 35),
+        "still falls": lambda: small(4, [2.0 * 0.98**i for i in range(STEPS)]),
+        "a rate too low": lambda: small(4, room=101.0),
+        "a recurrent layer": lambda: changed(small(4), "layers", [0], kind="gru"),
+    },
 }  # fmt: skip
+
+
+def growing():
+    """Every gradient is twelve times the one before, as where steps overshoot."""
+    made = healthy(GROWS_AND_BREAKS)
+    for row in made.steps:
+        row["gradient"] = min(12.0 ** row["step"], 1e30)
+    return made
 
 
 def ends_in(activation, targets, kind="mse_loss"):

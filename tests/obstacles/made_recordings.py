@@ -40,20 +40,37 @@ def sample(step: int) -> Row:
             for name, shape in shapes.items()
         ],
         "layers": [
-            {"kind": "linear", "weights": [f"{name}.weight"], "output": 1.0,
-             "entrance": name == "0", "twins": 0.0, "gain": 0.9, "units": shape[0]}
+            {"kind": "linear", "weights": [f"{name}.weight"], "output": 1.0, "follows": None,
+             "entrance": name == "0", "twins": 0.0, "gain": 0.9, "units": shape[0],
+             "inputs": shape[1]}
             for name, shape in shapes.items()
         ],
         "activations": [
-            {"kind": "relu", "hidden": True, "units": 20, "rms": 1.0, "dead": 0.0} for _ in range(2)
+            {"kind": "relu", "hidden": True, "units": 20, "rms": 1.0, "dead": 0.0, "follows": None}
+            for _ in range(2)
         ],
         "operations": ["cross_entropy", "linear", "relu"],
         "ending": ending(),
-        "probes": {
-            "critical": {"scale": 3.0, "censored": None},
-            "curvature": {"largest": 2.0, "largest_error": 0.0, "smallest": -0.1,
-                          "smallest_error": 0.0, "along_gradient": 1.0, "gradient": 1.0},
-        },
+        "reconstruction": None,
+        "probes": {"critical": {"scale": 3.0, "censored": None}, "curvature": point()},
+    }  # fmt: skip
+
+
+def point(kind: str = "no critical point", **more: Any) -> Row:
+    """What the curvature of a step shows."""
+    return {
+        "largest": 2.0, "largest_error": 0.0, "smallest": -0.1, "smallest_error": 0.0,
+        "along_gradient": 1.0, "gradient": 1.0, "point": kind, "why": "so it is",
+        "gain_condition": 5.0, "slow_gain": 0.0, "unresolved": 0.0, "reach": 0.1, "limit": 2.0,
+        "method": "gradient-descent", **more,
+    }  # fmt: skip
+
+
+def noisy(**more: Any) -> Row:
+    """What other batches show of a step that is all noise."""
+    return {
+        "batches": 9, "scale": 20.0, "lower": 6.0, "upper": None, "own_fall": 0.4,
+        "others_fall": 0.02, **more,
     }  # fmt: skip
 
 
@@ -109,6 +126,7 @@ def healthy(
             "modes": {},
             "target_means": [],
             "target_counts": {},
+            "agreement": {},
             **summary,
         },
     )

@@ -13,6 +13,7 @@ from thalweg.recorder import Recording
 from thalweg.recorder.anatomy import SATURATING
 
 Row = dict[str, Any]
+STILL = 0.02  # of the loss: what moves by less stands still
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,73 @@ class Evidence:
             not math.isfinite(self.final_loss)
             or self.final_loss > 2 * abs(self.initial_loss) + 1e-12
         )
+
+    @property
+    def left(self) -> float:
+        """The final loss over the initial one; 0 where that says nothing (losses below zero)."""
+        return self.final_loss / self.initial_loss if self.initial_loss > 0 else 0.0
+
+    @property
+    def late_fall(self) -> float:
+        """The fall of the loss over the last third of the run, as a share of it.
+
+        From the tenth of the run before it to the last tenth; what lies within two standard errors
+        is no fall.
+        """
+        tenth, begin = len(self.losses) // 10, 2 * len(self.losses) // 3
+        before, after = self.losses[begin - tenth : begin], self.losses[len(self.losses) - tenth :]
+        if tenth < 2 or not all(map(math.isfinite, (*before, *after))):
+            return 0.0
+        start = statistics.fmean(before)
+        fall = start - statistics.fmean(after)
+        error = math.sqrt((statistics.variance(before) + statistics.variance(after)) / tenth)
+        return fall / abs(start) if start and abs(fall) > 2 * error else 0.0
+
+    @property
+    def waits(self) -> float:
+        """The share of the run before the loss has fallen by 2 %, and beyond chance."""
+        window = max(1, len(self.losses) // 20)
+        head = self.losses[:window]
+        if not head or not all(map(math.isfinite, self.losses)):
+            return 0.0
+        first = statistics.fmean(head)
+        spread = statistics.pstdev(head) / math.sqrt(window)
+        below = first - max(STILL * abs(first), 3 * spread)
+        means = (statistics.fmean(self.losses[at : at + window]) for at in self._starts(window))
+        return next(
+            (at * window for at, mean in enumerate(means) if mean < below), len(self.losses)
+        ) / len(self.losses)
+
+    def _starts(self, window: int) -> range:
+        return range(0, len(self.losses) - window + 1, window)
+
+    def is_still_since(self, step: int) -> bool:
+        """Whether the mean loss of a tenth of the run from there on is the final one within 2 %."""
+        tenth = max(2, len(self.losses) // 10)
+        then = self.losses[step : step + tenth]
+        if len(self.losses) - step < 2 * tenth or not all(map(math.isfinite, then)):
+            return False
+        mean = statistics.fmean(then)
+        return abs(self.final_loss - mean) <= STILL * abs(mean)
+
+    @property
+    def units_are_alike(self) -> bool:
+        """Whether all units of some hidden layer start with the same weights."""
+        return any(one.get("twins", 0) > 0.99 for one in self.layers()[:-1])
+
+    @property
+    def units_are_dead(self) -> bool:
+        """Whether half of some hidden layer is constant, at the start or at the end."""
+        return self._many("dead")
+
+    @property
+    def units_are_saturated(self) -> bool:
+        """Whether half of what some hidden layer gives is on the flat part of its activation."""
+        return self._many("saturated")
+
+    def _many(self, what: str) -> bool:
+        ends = [self.samples[0], self.samples[-1]] if self.samples else []
+        return any((one.get(what) or 0.0) >= 0.5 for end in ends for one in self.hidden(end))
 
     @cached_property
     def optimizer(self) -> Row:

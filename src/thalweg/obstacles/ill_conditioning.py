@@ -6,10 +6,11 @@ What it is
     move.
 
 How it is measured
-    The learning rate times the largest eigenvalue of the Hessian says whether the rate can be
-    raised (near 2 it cannot). The covariance of what enters says how far the curvature of a first
-    layer is spread. That a larger rate does not help while rescaling or an adaptive method does is
-    the rest.
+    The learning rate times the largest eigenvalue that the optimizer sees, over its own limit of
+    stability, says whether the rate can be raised (near 1 it cannot). The conditioning of the
+    Hessian weighted by what is still to be gained: a flat direction without gain slows nothing
+    down. The covariance of what enters says how far the curvature of a first layer is spread. That
+    a larger rate does not help while rescaling or an adaptive method does is the rest.
 
 When not to trust it
     The extreme eigenvalues are those of one batch. An adaptive method can help for other reasons
@@ -20,7 +21,8 @@ How it is proved
     multiple of the rate does.
 
 References
-    LeCun et al., Efficient BackProp (1998), section 5; Goodfellow et al. (2016), section 8.2.1.
+    LeCun et al., Efficient BackProp (1998), section 5; Goodfellow et al. (2016), section 8.2.1;
+    Cohen et al. (2021, 2022), arXiv 2103.00065 and 2207.14484, on the limits of stability.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from thalweg.obstacles.suspicion import Proof, Suspicion, shown, told
 
 CODE = "ill-conditioning"
 WIDE = 1e3
+GAIN, SURE = 100.0, 0.2  # steps that the typical gain takes; share of it that may be unresolved
 
 
 def judge(seen: Evidence) -> Suspicion | None:
@@ -47,7 +50,8 @@ def judge(seen: Evidence) -> Suspicion | None:
     plain = seen.optimizer.get("kind", "by hand") in ("SGD", "by hand")
     if not plain and covariance < WIDE:
         return None
-    strength = 0.35 + 0.25 * (covariance >= WIDE) + 0.15 * (0.2 <= reach <= 1.5)
+    gain = _gain(seen)
+    strength = 0.35 + 0.25 * (covariance >= WIDE) + 0.15 * (0.2 <= reach <= 1.5 or gain >= GAIN)
     proofs: list[Proof] = []
     if seen.recording.moments and covariance >= WIDE:
         proofs.append((InputStandardization(of_moments(seen.recording.moments, decorrelate=True)),))
@@ -61,7 +65,8 @@ def judge(seen: Evidence) -> Suspicion | None:
         {
             "input_condition": shown(covariance, "largest second moment over the first decile", "",
                                      WIDE),
-            "reach": shown(reach, "learning rate x largest eigenvalue / 2", "", 1.0),
+            "reach": shown(reach, "rate over the largest stable one", "", 1.0),
+            "to_gain": shown(gain, "condition number weighted by what is to be gained", "", GAIN),
         },
         proofs,
         unless=[(LearningRate(factor),) for factor in (0.01, 0.1, 10.0, 100.0)],
@@ -69,8 +74,18 @@ def judge(seen: Evidence) -> Suspicion | None:
 
 
 def _reach(seen: Evidence) -> float:
-    found = [one["largest"] for _, one in seen.probes("curvature")]
-    return seen.rate * max(found) / 2 if found else 0.0
+    """By the optimizer's own limit; where that is not known, by that of plain descent."""
+    found = [
+        one["reach"] if "reach" in one else seen.rate * one["largest"] / 2
+        for _, one in seen.probes("curvature")
+    ]
+    return max(found, default=0.0)
+
+
+def _gain(seen: Evidence) -> float:
+    """The largest weighted condition number that was resolved."""
+    rows = [one for _, one in seen.probes("curvature") if one.get("gain_condition")]
+    return max((one["gain_condition"] for one in rows if one["unresolved"] < SURE), default=1.0)
 
 
 def _covariance(seen: Evidence) -> float:

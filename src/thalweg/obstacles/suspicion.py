@@ -49,6 +49,8 @@ class Suspicion:
             worse and generalizes better is early stopping, not a cure of overshooting.
         unless: Changes that would explain it away: if one of them removes most of the harm, the
             suspicion falls. (No rate mends ill-conditioning.)
+        controls: Changes that do harm unless the suspicion is right: a run that is no worse under
+            one of them proves it. (Nothing is lost by permuting targets that tell nothing.)
     """
 
     cause: str
@@ -58,6 +60,7 @@ class Suspicion:
     proofs: Sequence[Proof] = ()
     fits: bool = True
     unless: Sequence[Proof] = ()
+    controls: Sequence[Proof] = ()
 
 
 class Obstacle(Protocol):

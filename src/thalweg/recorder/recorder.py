@@ -21,11 +21,12 @@ import torch
 from torch.optim.optimizer import Optimizer
 
 from thalweg.recorder.entrances import Moments
+from thalweg.recorder.examples import Examples
 from thalweg.recorder.leaves import leaves_of, trainable, trained_by
 from thalweg.recorder.names import Names
 from thalweg.recorder.readings import Readings
 from thalweg.recorder.rounds import Rounds
-from thalweg.recorder.samples import Measuring, Probe, Step, in_full
+from thalweg.recorder.samples import Earlier, Measuring, Probe, Step, in_full
 from thalweg.recorder.session import Call, Listener, Session
 from thalweg.recorder.staleness import Staleness, Unused
 from thalweg.recorder.statistics import number
@@ -78,6 +79,7 @@ class Recorder(Listener):
         self._staleness, self._unused = Staleness(), Unused()
         self._modes, self._targets, self._moments = ModeTally(), TargetTally(), Moments()
         self._measuring, self._names, self._rounds = Measuring(), Names(), Rounds()
+        self._examples, self._earlier = Examples(full), Earlier()
         self._pending: list[dict[str, Any]] = []
         self._losses: list[torch.Tensor] = []
         self._last: torch.Tensor | None = None
@@ -113,7 +115,7 @@ class Recorder(Listener):
         if self.tape.on:
             self.tape.called(call, result)
         self.readings.called(call, result)
-        for one in (self._modes, self._targets, self._moments):
+        for one in (self._modes, self._targets, self._moments, self._examples):
             one.look(call)
 
     def before_backward(self, loss: torch.Tensor) -> None:
@@ -192,10 +194,12 @@ class Recorder(Listener):
         leaves = before.leaves
         after = [leaf.detach() for leaf in leaves]
         made = Step(step, optimizer, self._tapes, leaves, before.values, after)
+        made.earlier = self._earlier.of(which)
         values = self._values if optimizer is None else self.tape.values
         own = leaves if optimizer is None else trained_by(self._session.optimizers)
         names, trained = self._names.of(leaves), {id(p) for p in own}
         row = self._measuring.row(made, before.gradients, values, names, trained, self._probes)
+        self._earlier.keep(which, self._tapes)
         self._samples_file.write(json.dumps({"optimizer": which} | row) + "\n")
         self._samples_file.flush()
 
@@ -228,6 +232,7 @@ class Recorder(Listener):
             "modes": self._modes.counts,
             "target_means": self._targets.means,
             "target_counts": self._targets.counts,
+            "agreement": self._examples.summary(),
             "trouble": self._measuring.trouble[:20],
         }
 

@@ -6,6 +6,8 @@ length has its beginning resolved and costs a bounded number of them: about 2 lo
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +19,9 @@ from torch.optim.optimizer import Optimizer
 from thalweg.recorder.replay import replayed
 from thalweg.recorder.statistics import anatomy, number, parameter
 from thalweg.recorder.tape import Tape
+
+MOST_EARLIER, MOST_BYTES = 8, 8 << 20  # steps kept for comparison, and what each may take
+FREE_SECONDS = 5.0  # that probes may take in any case
 
 
 def in_full(step: int) -> bool:
@@ -38,6 +43,7 @@ class Step:
         leaves: Every leaf that the tapes depend on.
         before: The leaves' values before the update, in the order of ``leaves``.
         after: Their values after it.
+        earlier: The tapes of earlier steps in full, which saw other batches; the last ones.
     """
 
     number: int
@@ -46,6 +52,7 @@ class Step:
     leaves: list[torch.Tensor]
     before: list[torch.Tensor]
     after: list[torch.Tensor]
+    earlier: Sequence[list[Tape]] = ()
 
     def loss(self, values: Sequence[torch.Tensor]) -> torch.Tensor:
         """The step's loss (the sum over its backward passes) with the leaves at these values.
@@ -62,11 +69,39 @@ class Step:
         return next((tape.flaw for tape in self.tapes if tape.flaw), "")
 
 
+class Earlier:
+    """The tapes of the last steps in full of each optimizer, as far as they fit into memory.
+
+    A tape keeps the batch that its step was given, and none of the activations.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, deque[list[Tape]]] = {}
+
+    def of(self, optimizer: int) -> list[list[Tape]]:
+        """Those of one optimizer, the latest last."""
+        return list(self._kept.get(optimizer, ()))
+
+    def keep(self, optimizer: int, tapes: list[Tape]) -> None:
+        """Keep one more step, and let the oldest go."""
+        if not any(tape.flaw for tape in tapes) and sum(map(_bytes, tapes)) <= MOST_BYTES:
+            self._kept.setdefault(optimizer, deque(maxlen=MOST_EARLIER)).append(tapes)
+
+
+def _bytes(tape: Tape) -> int:
+    """What the constants of a tape take."""
+    held = {id(x): x for note in tape.notes for x in note.args if isinstance(x, torch.Tensor)}
+    return sum(x.numel() * x.element_size() for x in held.values())
+
+
 Probe = Callable[[Step], Mapping[str, Any]]
 
 
 class Measuring:
     """Measures of a step that fail are noted and never break the program.
+
+    Probes take no more time than the program itself, but for the first seconds: those that come
+    after are left out until the program has caught up.
 
     Attributes:
         trouble: What went wrong, in words.
@@ -74,6 +109,12 @@ class Measuring:
 
     def __init__(self) -> None:
         self.trouble: list[str] = []
+        self._began, self._spent = time.perf_counter(), 0.0
+
+    @property
+    def _affordable(self) -> bool:
+        elapsed = time.perf_counter() - self._began
+        return self._spent <= max(FREE_SECONDS, elapsed / 2)
 
     def guarded(self, what: str, measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """What was measured; nothing, and a note, if that failed."""
@@ -109,8 +150,10 @@ class Measuring:
         with torch.enable_grad():
             row |= self.guarded("anatomy", lambda: _anatomy(step, values, names))
             row["probes"] = {}
-            for probe in [] if step.flaw else probes:
+            began = time.perf_counter()
+            for probe in [] if step.flaw or not self._affordable else probes:
                 row["probes"] |= self.guarded(_name(probe), partial(probe, step))
+            self._spent += time.perf_counter() - began
         return row
 
 

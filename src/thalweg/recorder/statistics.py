@@ -18,6 +18,7 @@ from thalweg.recorder.anatomy import (
     layers,
     plain,
 )
+from thalweg.recorder.chains import chains
 from thalweg.recorder.tape import Tape
 
 Values = list[torch.Tensor]
@@ -102,6 +103,7 @@ def layer(one: Layer, leaves: Values, values: Values, names: list[str]) -> dict[
             "twins": twins(matrices[0], units),
             "gain": gain(matrices[0], units),
             "units": matrices[0].shape[units],
+            "inputs": matrices[0].numel() // matrices[0].shape[units],
         }
     return data
 
@@ -174,12 +176,28 @@ def _grows(left: tuple[int, ...], right: tuple[int, ...]) -> bool:
     return joint > max(math.prod(left), math.prod(right))
 
 
+def reconstruction(entrances: list[torch.Tensor], end: Ending | None) -> float | None:
+    """How the targets correlate with what enters, number by number; None where sizes differ."""
+    if end is None or end.targets is None:
+        return None
+    same = [one for one in entrances if one.numel() == end.targets.numel() > 2]
+    if not same:
+        return None
+    pair = torch.stack([same[0].detach().flatten(), end.targets.detach().flatten()]).double()
+    return number(torch.corrcoef(pair)[0, 1])
+
+
 def anatomy(tape: Tape, leaves: Values, values: Values, names: list[str]) -> dict[str, Any]:
     """Everything that the tape of one step shows, as plain data; ``leaves`` as it found them."""
-    end = ending(tape)
+    end, found, nonlinear = ending(tape), layers(tape), activations(tape)
+    before, doubled = chains(tape, found, nonlinear)
+    rows = [layer(one, leaves, values, names) for one in found]
+    acts = [activation(one, values) for one in nonlinear]
+    entering = [one.entrance for one in found if one.entrance is not None]
     return {
-        "layers": [layer(one, leaves, values, names) for one in layers(tape)],
-        "activations": [activation(one, values) for one in activations(tape)],
+        "layers": [row | {"follows": at} for row, at in zip(rows, before, strict=True)],
+        "activations": [row | {"follows": at} for row, at in zip(acts, doubled, strict=True)],
+        "reconstruction": reconstruction(entering, end),
         "operations": sorted({plain(note.name) for note in tape.notes}),
         "ending": None if end is None else meeting(end, values),
     }

@@ -46,9 +46,7 @@ class TargetTally:
 
     def look(self, call: Call) -> None:
         """Count the targets that meet outputs in this call."""
-        if plain(call.name) not in ENDINGS or not torch.is_grad_enabled():
-            return
-        target = _target(call)
+        target = targets_in(call) if torch.is_grad_enabled() else None
         if target is None or target.is_complex() or len(self.means) >= TARGET_MEANS:
             return
         mean = number(target.detach().double().mean())
@@ -67,8 +65,10 @@ class TargetTally:
                 self.counts[label] = self.counts.get(label, 0) + count
 
 
-def _target(call: Call) -> torch.Tensor | None:
-    """Of two tensors that meet, the one that no gradient flows to."""
+def targets_in(call: Call) -> torch.Tensor | None:
+    """Of two tensors that meet in a loss or a difference, the one that no gradient flows to."""
+    if plain(call.name) not in ENDINGS:
+        return None
     given: list[Any] = [*call.args[:2], call.kwargs.get("input"), call.kwargs.get("target")]
     tensors = [one for one in given if isinstance(one, torch.Tensor) and one.numel() > 1]
     if len(tensors) != 2 or tensors[0].requires_grad == tensors[1].requires_grad:
