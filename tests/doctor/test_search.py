@@ -13,7 +13,13 @@ from thalweg.doctor.findings import findings, suspicions
 from thalweg.doctor.runs import name_of
 from thalweg.doctor.search import Search
 from thalweg.doctor.standing import standing
-from thalweg.interventions import ClearStaleGradients, Clipping, Initialization, LearningRate
+from thalweg.interventions import (
+    ClearStaleGradients,
+    Clipping,
+    Initialization,
+    LearningRate,
+    PermutedTargets,
+)
 from thalweg.obstacles.evidence import Evidence
 from thalweg.obstacles.suspicion import Suspicion
 
@@ -114,6 +120,33 @@ def test_what_explains_a_cause_away_is_tried_before_it_is_named(knows):
     world = World(lambda done: 0.9 if any(one & done for one in good) else 0.3)
     assert causes(examined(world)) == ["b"]
     assert name_of(SLOWER) in world.asked
+
+
+HARM = (PermutedTargets(),)
+
+
+@pytest.mark.parametrize(("under_it", "found"), [(0.3, ["a"]), (0.28, ["a"]), (0.2, [])])
+def test_a_control_that_does_no_harm_proves_what_nothing_mends(knows, under_it, found):
+    knows(obstacle("a", 0.9, controls=[HARM]), obstacle("b", 0.9, CLEAR))
+    world = World(lambda done: under_it if names(HARM) & done else 0.3)
+    made = examined(world, control=True)
+    assert causes(made) == found
+    assert (made.remedy, made.control) == ((), None)
+    for one in findings(made):
+        assert (one["remedy"], one["verified"]) == (None, None)
+        assert one["trials"][0]["interventions"] == [{"kind": "permuted-targets"}]
+
+
+def test_a_control_is_not_needed_where_something_mends(knows):
+    knows(obstacle("a", 0.9, controls=[HARM]), obstacle("b", 0.9, CLEAR))
+    world = World(lambda done: 0.9 if names(CLEAR) & done else 0.3)
+    made = examined(world)
+    assert causes(made)[0] == "b"
+
+
+def test_a_faint_suspicion_is_not_proved_by_a_control(knows):
+    knows(obstacle("a", 0.4, controls=[HARM]))
+    assert causes(examined(World(lambda done: 0.3))) == []
 
 
 TWO = [obstacle("a", 0.9, CLEAR), obstacle("b", 0.8, START), obstacle("c", 0.7, CLIP)]

@@ -110,7 +110,7 @@ class Examination:
         self._search(base)
         if not self.proved and self._stuck:
             self.searches[0].pair()
-        while self.proved and len(self.proved) < FAULTS and self.bench.seconds_left > 0:
+        while self.remedy and len(self.proved) < FAULTS and self.bench.seconds_left > 0:
             before = len(self.proved)
             under = self.bench.watch(self.remedy, self.bench.max_seconds)
             if under.outcome.ended != "finished" and base.outcome.ended == "finished":
@@ -118,7 +118,7 @@ class Examination:
             self._search(under, PLAIN_EVIDENCE)
             if len(self.proved) == before:
                 break
-        if self.proved and self.wants_control:
+        if self.remedy and self.wants_control:
             self._compare(base)
 
     def _search(self, base: Run, least_strength: float = 0.0) -> None:
@@ -129,7 +129,7 @@ class Examination:
     def _compare(self, base: Run) -> None:
         """The remedies against as many random changes as were tried to find them."""
         tried = sum(len(one.tried) for one in self.searches)
-        remedied = self.proved[-1].checked.after
+        remedied = [one for one in self.proved if one.remedy][-1].checked.after
         self.control = controlled(self.bench, base, tried, self.measure, remedied)
 
     @property

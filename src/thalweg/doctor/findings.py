@@ -56,7 +56,7 @@ def _alternative(examined: Examination, one: Candidate, confidence: float) -> di
 
 def _proved(examined: Examination, search: Search, one: Proved) -> dict[str, Any]:
     found = _finding(examined, one.candidate, one.remedy, confidence(one.candidate))
-    found |= {"verified": one.checked.as_data(measure_name(examined))}
+    found |= {"verified": one.checked.as_data(measure_name(examined)) if one.remedy else None}
     found["found_with"] = [change.as_data() for change in one.found_with]
     first = search is examined.searches[0]
     main = examined.seen.main if examined.seen else 0
@@ -81,14 +81,18 @@ def _finding(
         "summary": suspicion.summary,
         "evidence": dict(suspicion.evidence),
         "trials": [_trial(examined, candidate.run, candidate.share)] if candidate.run else [],
-        "remedy": {
-            "interventions": [change.as_data() for change in remedy],
-            "says": " ".join(change.says() for change in remedy),
-            "edit": "\n".join(line for change in remedy if (line := change.edit())),
-        },
+        "remedy": _remedy(remedy) if remedy else None,
         "verified": None,
         "found_with": [],
         "symptoms": [],
+    }
+
+
+def _remedy(changes: Proof) -> dict[str, Any]:
+    return {
+        "interventions": [change.as_data() for change in changes],
+        "says": " ".join(change.says() for change in changes),
+        "edit": "\n".join(line for change in changes if (line := change.edit())),
     }
 
 

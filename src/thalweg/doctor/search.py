@@ -10,7 +10,7 @@ remedies found so far, so that a second fault is sought where the first one no l
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from thalweg.doctor.ranking import Candidate, rank
@@ -35,8 +35,8 @@ class Proved:
 
     Attributes:
         candidate: The cause with the trial that proves it.
-        remedy: What to change for it.
-        checked: The remedy on several seeds, against the script without it.
+        remedy: What to change for it; empty where a control proved it and nothing mends it.
+        checked: The remedy (the control) on several seeds, against the script without it.
         found_with: What was changed already when it was found.
     """
 
@@ -86,6 +86,21 @@ class Search:
                 self.proved.append(Proved(one, one.proof, checked, self.base.interventions))
                 return
             self.failed.append((one, checked))
+        self._control(least_strength)
+
+    def _control(self, least_strength: float) -> None:
+        """A cause that no change mends, proved by one that should do harm and does none."""
+        for one in [c for c in self.candidates if c.suspicion.controls]:
+            if one.suspicion.strength < max(least_strength, SEEN) or self._affordable() < 1:
+                continue
+            for proof in one.suspicion.controls:
+                self._make([(proof, f"a control of {one.suspicion.cause}")])
+                run = self.tried.get(name_of(proof))
+                checked = self._verify(proof) if run is not None else None
+                if checked is not None and checked.harmless:
+                    shown = replace(one, proof=proof, run=run, share=1.0, helped=True)
+                    self.proved.append(Proved(shown, (), checked, self.base.interventions))
+                    return
 
     def _deserves(self, one: Candidate, least_strength: float) -> bool:
         return one.worth >= WORTH and one.suspicion.strength >= least_strength

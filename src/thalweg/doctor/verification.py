@@ -44,6 +44,15 @@ class Verification:
         steps = [improvement(*pair) for pair in pairs]
         return statistics.fmean(steps) >= max(1.0, 2 * standard_error(steps))
 
+    @property
+    def harmless(self) -> bool:
+        """Whether it is no worse in the mean, by the margin or by two standard errors."""
+        pairs = list(zip(self.before, self.after, strict=True))
+        if any(one.value is None or other.value is None for one, other in pairs):
+            return False
+        steps = [improvement(*pair) for pair in pairs]
+        return statistics.fmean(steps) >= -max(1.0, 2 * standard_error(steps))
+
     def as_data(self, measure: str) -> dict[str, Any]:
         """Plain data, as a report carries it."""
         finite = [one for one in self.gains if math.isfinite(one)]
