@@ -25,6 +25,7 @@ __all__ = ["__version__", "curvature_of", "diagnose", "environment", "explain", 
 _PARTS = (
     "curvature",
     "doctor",
+    "edits",
     "interventions",
     "landscapes",
     "linalg",

@@ -11,6 +11,7 @@ from typing import Any
 
 from thalweg.doctor.confidence import confidence, left_for
 from thalweg.doctor.examination import Examination
+from thalweg.doctor.patch import patch
 from thalweg.doctor.ranking import Candidate
 from thalweg.doctor.runs import Run
 from thalweg.doctor.search import Proved, Search
@@ -81,18 +82,19 @@ def _finding(
         "summary": suspicion.summary,
         "evidence": dict(suspicion.evidence),
         "trials": [_trial(examined, candidate.run, candidate.share)] if candidate.run else [],
-        "remedy": _remedy(remedy) if remedy else None,
+        "remedy": _remedy(examined, remedy) if remedy else None,
         "verified": None,
         "found_with": [],
         "symptoms": [],
     }
 
 
-def _remedy(changes: Proof) -> dict[str, Any]:
+def _remedy(examined: Examination, changes: Proof) -> dict[str, Any]:
     return {
         "interventions": [change.as_data() for change in changes],
         "says": " ".join(change.says() for change in changes),
         "edit": "\n".join(line for change in changes if (line := change.edit())),
+        "diff": patch(examined.script, examined.arguments, changes),
     }
 
 

@@ -105,11 +105,11 @@ def training_loops(source: str) -> frozenset[int]:
         tree = ast.parse(source)
     except SyntaxError:
         return frozenset()
-    training = _training_functions(tree)
+    training = training_functions(tree)
     loops = [
         node
         for node in ast.walk(tree)
-        if isinstance(node, ast.For) and _over_range(node) and _trains(node, training)
+        if isinstance(node, ast.For) and _over_range(node) and trains(node, training)
     ]
     inner = {id(below) for loop in loops for below in ast.walk(loop) if below is not loop}
     called = {name for loop in loops for name in _calls(loop)} & training
@@ -122,11 +122,11 @@ def training_loops(source: str) -> frozenset[int]:
     return frozenset(loop.iter.lineno for loop in loops if id(loop) not in inner)
 
 
-def _training_functions(tree: ast.AST) -> set[str]:
+def training_functions(tree: ast.AST) -> set[str]:
     """Functions of the script that train, themselves or through others of its functions."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     found: set[str] = set()
-    while new := {f.name for f in functions if _trains(f, found)} - found:
+    while new := {f.name for f in functions if trains(f, found)} - found:
         found |= new
     return found
 
@@ -138,7 +138,8 @@ def _over_range(loop: ast.For) -> bool:
     )
 
 
-def _trains(node: ast.AST, training: set[str]) -> bool:
+def trains(node: ast.AST, training: set[str]) -> bool:
+    """Whether a backward pass is taken inside, or one of these functions called."""
     return bool(_calls(node) & (TRAINS | training))
 
 

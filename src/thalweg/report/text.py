@@ -234,7 +234,9 @@ def proof_line(verified: Data | None) -> Text | None:
 def remedy_lines(remedy: Data) -> list[RenderableType]:
     """What to change, and the code that it comes to."""
     lines: list[RenderableType] = [Text(remedy["says"])]
-    if remedy["edit"]:
+    if remedy.get("diff"):
+        lines.append(Padding(patch(remedy["diff"]), (0, 0, 0, 2)))
+    elif remedy["edit"]:
         lines.append(Padding(Text(remedy["edit"], "bold cyan"), (0, 0, 0, 2)))
     return lines
 
@@ -279,6 +281,13 @@ def run_lines(baseline: Data, ascii_only: bool) -> Group:
         (line,) = sparklines([measure], SPARK_WIDTH, ascii_only=ascii_only)
         name = Text(baseline["measure"]["name"])
         table.add_row(name, Text(line), Text(f"ends at {number(settled(measure))}"))
+def patch(diff: str) -> Text:
+    """A unified diff: what goes and what comes in the colours of before and after."""
+    colours = {"-": "red", "+": "green", "@": "dim"}
+    parts = [(line, colours.get(line[:1], "")) for line in diff.splitlines(keepends=True)]
+    return Text.assemble(*parts)
+
+
     return Group(table, Text(f"It {ending(baseline)}.", "dim"))
 
 
