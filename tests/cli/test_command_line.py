@@ -189,7 +189,7 @@ def test_a_defect_is_no_verdict(monkeypatch, capsys):
 
 
 class ScriptFailed(Exception):
-    exit_code, stdout, stderr = 7, "one line\n", "Traceback: its own\n"
+    exit_code, stdout, stderr, hint = 7, "one line\n", "Traceback: its own\n", ""
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ class Failure(Protocol):
     stdout: str
     stderr: str
     exit_code: int
+    hint: str
 
 
 class UsageError(Exception):
@@ -135,8 +136,10 @@ def tell_failure(script: Path, failure: Failure, so: str) -> None:
 
     Args:
         script: As it was named.
-        failure: What it printed, and its exit code.
+        failure: What it printed, its exit code, and what to do about it if that is known.
         so: The end of the sentence, such as ", so there is nothing to diagnose yet".
     """
     sys.stderr.write(failure.stdout + failure.stderr)
-    print(f"thalweg: {script} fails by itself (exit code {failure.exit_code}){so}", file=sys.stderr)
+    why = f": {failure.hint}" if failure.hint else ""
+    told = f"thalweg: {script} fails by itself (exit code {failure.exit_code}){so}{why}"
+    print(told, file=sys.stderr)

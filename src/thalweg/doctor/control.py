@@ -18,7 +18,6 @@ from typing import Any
 
 from thalweg.doctor.runs import Bench, Run, Wanted
 from thalweg.doctor.standing import Measure, Standing, better, gain, improvement, standing
-from thalweg.doctor.verification import SEEDS
 from thalweg.interventions import (
     Clipping,
     Initialization,
@@ -123,6 +122,7 @@ def controlled(
         return Control(count, None, (), tuple(remedied))
     at = max(helped, key=lambda at: gain(start, ends[at]))
     best = wanted[at].interventions
-    rest = bench.make([Wanted(best, seed) for seed in SEEDS[1:]], "Random changes, for comparison")
+    seeds = range(1, len(remedied))
+    rest = bench.make([Wanted(best, seed) for seed in seeds], "Random changes, for comparison")
     others = [standing(run.recording, measure, seen.main) for run in rest]
     return Control(count, best, (ends[at], *others), tuple(remedied))

@@ -14,6 +14,14 @@ from typing import Literal
 
 from thalweg.doctor.control import Control, controlled
 from thalweg.doctor.ranking import Candidate
+from thalweg.doctor.refusals import (
+    NOTHING,
+    UNHEARD,
+    is_the_scripts,
+    not_recorded,
+    without_updates,
+)
+from thalweg.doctor.repeatability import SAYS as RUNS_DIFFER
 from thalweg.doctor.runs import Bench, Run
 from thalweg.doctor.search import Proved, Search
 from thalweg.doctor.standing import Measure
@@ -21,6 +29,7 @@ from thalweg.doctor.stopping import ceilings
 from thalweg.doctor.verification import Verification
 from thalweg.interventions import Intervention
 from thalweg.obstacles.evidence import Evidence
+from thalweg.trials.advice import advice
 
 Verdict = Literal["healthy", "obstructed", "unknown"]
 
@@ -34,11 +43,12 @@ PLAIN_EVIDENCE = 0.6
 
 
 class ScriptFailed(Exception):
-    """The script fails by itself; what it printed is kept."""
+    """The script fails by itself; what it printed is kept, and what to do about it if known."""
 
-    def __init__(self, exit_code: int, stdout: str, stderr: str) -> None:
-        super().__init__(f"the script fails by itself, with exit code {exit_code}")
-        self.exit_code, self.stdout, self.stderr = exit_code, stdout, stderr
+    def __init__(self, exit_code: int, stdout: str, stderr: str, hint: str = "") -> None:
+        says = f"the script fails by itself, with exit code {exit_code}"
+        super().__init__(f"{says}: {hint}" if hint else says)
+        self.exit_code, self.stdout, self.stderr, self.hint = exit_code, stdout, stderr, hint
 
 
 class Examination:
@@ -69,7 +79,7 @@ class Examination:
         """Everything that takes time; Ctrl-C ends it and keeps what is known."""
         try:
             self.watch()
-            if self.seen is not None and self.bench.seconds_left > 0 and not self._incomparable:
+            if self._decidable and self.bench.seconds_left > 0:
                 self.decide()
         except KeyboardInterrupt:
             self.interrupted = True
@@ -78,11 +88,12 @@ class Examination:
         """Run the script as it is."""
         limit = max(min(SHORT, self.budget / 2), SHARE_OF_BASE * self.budget)
         base = self.bench.watch((), limit)
-        if base.outcome.ended == "crashed":
+        if is_the_scripts(base.outcome):
             raise ScriptFailed(
                 base.outcome.exit_code or 1,
                 _text(base.outcome.stdout_path),
                 _text(base.outcome.stderr_path),
+                advice(base.outcome),
             )
         self.base = base
         self.measure = base.recording.measure()
@@ -101,6 +112,12 @@ class Examination:
         if self.base is None or not self.base.recording.steps:
             return None
         return Evidence(self.base.recording)
+
+    @property
+    def _decidable(self) -> bool:
+        """Whether there is a run, seen to its end, that others can be compared with."""
+        seen = self.seen is not None and not self._broken
+        return seen and not self._unheard and not self._incomparable
 
     def decide(self) -> None:
         """Find a cause; then, under its remedy, what it hid; then the control."""
@@ -166,6 +183,23 @@ class Examination:
         return not seen.adversarial and seen.final_loss > 0.9 * seen.initial_loss > 0
 
     @property
+    def _broken(self) -> bool:
+        """Whether what stands around the script failed, and not the script."""
+        return self.base is not None and self.base.outcome.ended == "crashed"
+
+    @property
+    def _unheard(self) -> bool:
+        """Whether updates were seen, and never a loss that they come from."""
+        if self.seen is None or self.seen.recording.samples:
+            return False
+        return not any(math.isfinite(one) for one in self.seen.losses)
+
+    @property
+    def _differing(self) -> bool:
+        """Whether runs differ although nothing is changed."""
+        return any(not search.alike for search in self.searches)
+
+    @property
     def _incomparable(self) -> bool:
         """Whether there is nothing to compare runs by: a critic that wins has a lower loss too."""
         seen = self.seen
@@ -187,14 +221,22 @@ class Examination:
         return self.base, seen
 
     def verdict(self) -> tuple[Verdict, str]:
-        """The verdict and one sentence why, from whatever is known."""
+        """The verdict and a sentence why, from whatever is known."""
+        verdict, reason = self._verdict()
+        return verdict, f"{reason} {RUNS_DIFFER}" if self._differing else reason
+
+    def _verdict(self) -> tuple[Verdict, str]:
         if self.proved:
             return "obstructed", self.proved[0].candidate.suspicion.summary
         if self.interrupted:
             return "unknown", "The diagnosis was interrupted before anything was proved."
+        if self.base is not None and self._broken:
+            return "unknown", not_recorded(self.base.outcome)
         seen = self.seen
-        if seen is None:
-            return "unknown", "The script made no update of any parameter that could be seen."
+        if seen is None or self.base is None:
+            return "unknown", without_updates(self.base.outcome) if self.base else NOTHING
+        if self._unheard:
+            return "unknown", UNHEARD
         if self._incomparable:
             return (
                 "unknown",

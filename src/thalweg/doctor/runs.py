@@ -6,9 +6,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from thalweg.doctor.instruments import RECORD
+from thalweg.doctor.neighbours import disturbed
 from thalweg.doctor.standing import Measure, Standing, standing
 from thalweg.doctor.stopping import Ceiling
 from thalweg.interventions import Intervention
@@ -98,6 +100,7 @@ class Bench:
         max_seconds: A single run's limit.
         deadline: A value of ``time.monotonic()``.
         ceilings: What ends a changed run early (:mod:`.stopping`).
+        seeds_of: The folder of the run whose seeds every other one states.
         says: Hears what is going on: a sentence, the runs done and the runs planned.
     """
 
@@ -108,6 +111,7 @@ class Bench:
     max_steps: int | None = None
     max_seconds: float = 60.0
     ceilings: Sequence[Ceiling] = ()
+    seeds_of: Path | None = None
     runs: dict[tuple[str, int], Run] = field(default_factory=dict)
     planned: int = 0
 
@@ -115,7 +119,9 @@ class Bench:
         """The script under these changes, recorded in full."""
         wanted = Wanted(changed)
         trial = self._trial(wanted, max_seconds, full=True)
-        return self._run([trial], [wanted], "Watching the script")[0]
+        run = self._run([trial], [wanted], "Watching the script")[0]
+        self.seeds_of = self.seeds_of or run.outcome.folder
+        return run
 
     def make(self, wanted: Sequence[Wanted], why: str) -> list[Run]:
         """These runs, in order; those that have not been made before are made together."""
@@ -141,6 +147,7 @@ class Bench:
             wanted.name,
             instruments=({"make": RECORD, **options},),
             seed_shift=self.seed + wanted.seed,
+            seeds_of=self.seeds_of,
             max_steps=self.max_steps,
             max_seconds=max_seconds,
         )
@@ -156,10 +163,25 @@ class Bench:
             self.says(says, done + progress.done, self.planned)
 
         outcomes = self.runner.run(trials, tell, self.deadline)
+        if len(trials) > 1 and self.runner.jobs > 1:
+            outcomes = [self._undisturbed(*pair) for pair in zip(trials, outcomes, strict=True)]
         return [
             Run(one.name, one.interventions, one.seed, outcome, Recording.read(outcome.folder))
             for one, outcome in zip(wanted, outcomes, strict=True)
         ]
+
+    def _undisturbed(self, trial: Trial, outcome: Outcome) -> Outcome:
+        """The outcome; of a trial that another one may have disturbed, that of one made alone.
+
+        Where being alone helps, all further trials are made one at a time.
+        """
+        if not disturbed(outcome):
+            return outcome
+        alone = self.runner.run([trial], deadline=self.deadline)[0]
+        if alone.ended == "crashed":
+            return outcome
+        self.runner.jobs = 1
+        return alone
 
 
 def name_of(interventions: tuple[Intervention, ...]) -> str:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from thalweg.doctor.ranking import Candidate, rank
+from thalweg.doctor.repeatability import begin_alike
 from thalweg.doctor.runs import Bench, Run, Wanted, name_of
 from thalweg.doctor.standing import Measure, Standing, better, gain, standing
-from thalweg.doctor.verification import SEEDS, Verification
+from thalweg.doctor.verification import MORE_SEEDS, SEEDS, Verification
 from thalweg.interventions import Intervention, LearningRate
 from thalweg.obstacles.evidence import Evidence
 from thalweg.obstacles.registry import OBSTACLES
@@ -164,13 +165,20 @@ class Search:
     def _verify(self, proof: Proof) -> Verification:
         """The change and doing nothing, on the other seeds."""
         before, after = self.base.interventions, self._with(proof)
-        others = SEEDS[1:]
+        seeds = SEEDS if self.alike else MORE_SEEDS
+        others = seeds[1:]
         wanted = [Wanted(what, seed) for what in (before, after) for seed in others]
         made = self.bench.make(wanted, "Verifying")
         ends = [self._end(run) for run in made]
         first = [self._end(run) for run in (self.base, self.bench.runs[name_of(after), 0])]
         half = len(others)
-        return Verification(SEEDS, (first[0], *ends[:half]), (first[1], *ends[half:]))
+        ends_before, ends_after = (first[0], *ends[:half]), (first[1], *ends[half:])
+        return Verification(seeds, ends_before, ends_after, self.alike)
+
+    @property
+    def alike(self) -> bool:
+        """Whether the same seed means the same numbers, as far as the trials tell."""
+        return begin_alike(self.base, self.tried.values())
 
     def _end(self, run: Run) -> Standing:
         return standing(run.recording, self.measure, self.seen.main)

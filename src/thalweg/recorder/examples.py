@@ -62,7 +62,8 @@ class Examples:
         if not self._inputs:
             return {}
         targets = torch.cat(self._targets)
-        found = agreement(torch.cat(self._inputs), _as_classes(targets))
+        with torch.device("cpu"):  # the script may have set another one, and the examples are here
+            found = agreement(torch.cat(self._inputs), _as_classes(targets))
         return {} if found is None else asdict(found)
 
 

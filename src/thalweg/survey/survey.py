@@ -22,6 +22,7 @@ from thalweg.survey.instruments import OBSERVE
 from thalweg.survey.wording import unreached
 from thalweg.trials import Outcome, Runner
 from thalweg.trials import Progress as TrialProgress
+from thalweg.trials.advice import advice
 
 VERSION = 1
 DEFAULT_AT = (0, 100, 500)
@@ -34,9 +35,10 @@ SHARE_OF_BUDGET = 0.5  # for the answers; the script itself takes the rest
 class ScriptFailed(Exception):
     """The script fails before any of the asked steps; what it printed is kept."""
 
-    def __init__(self, exit_code: int, stdout: str, stderr: str) -> None:
-        super().__init__(f"the script fails by itself, with exit code {exit_code}")
-        self.exit_code, self.stdout, self.stderr = exit_code, stdout, stderr
+    def __init__(self, exit_code: int, stdout: str, stderr: str, hint: str = "") -> None:
+        says = f"the script fails by itself, with exit code {exit_code}"
+        super().__init__(f"{says}: {hint}" if hint else says)
+        self.exit_code, self.stdout, self.stderr, self.hint = exit_code, stdout, stderr, hint
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,11 @@ def watching(
 
 def failure(outcome: Outcome) -> ScriptFailed:
     """The error for a script that fails, with what it printed."""
-    printed = [
+    out, err = (
         path.read_text(errors="replace") if path.exists() else ""
         for path in (outcome.stdout_path, outcome.stderr_path)
-    ]
-    return ScriptFailed(outcome.exit_code or 1, *printed)
+    )
+    return ScriptFailed(outcome.exit_code or 1, out, err, advice(outcome))
 
 
 def report(

@@ -3,7 +3,7 @@
 :func:`live` is called right after a fork by :mod:`thalweg.trials.nursery`, or by :func:`main` in a
 fresh interpreter where processes cannot be forked. It never returns. What it has to say goes into
 ``ended.json`` in the trial's folder; if that file is missing afterwards, the process ended in some
-way of its own (``os._exit``, a fault, a signal), and its exit status is all there is to know.
+way of its own (a fault, a signal), and its exit status is all there is to know.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from thalweg.trials import trial as _trial
+from thalweg.trials.departures import noticed
 from thalweg.trials.landlock import forbid_writes_outside
 from thalweg.trials.overlay import overlay
 from thalweg.trials.script import run_script
 from thalweg.trials.seeds import shifted
+from thalweg.trials.stated_seeds import StatedSeeds
 from thalweg.trials.trial import Ended, Trial, TrialEnded
 from thalweg.trials.warden import BEGUN, OUT_OF_TIME, RESULT, SCRATCH, STOPPED
 
@@ -64,10 +66,12 @@ class _Life:
         os.environ.update(self.trial.environment)
         passing = [self.folder, _kernel_cache()]
         _use_for_temporary_files(temporary)
-        self.around.enter_context(shifted(self.trial.seed_shift))
+        stated = StatedSeeds(self.folder, self.trial.seeds_of)
+        self.around.enter_context(shifted(self.trial.seed_shift, stated))
         layer = self.around.enter_context(overlay(self.folder / SCRATCH, passing))
         for one in self.trial.instruments:
             self.around.enter_context(_made(one, self.folder, self.trial))
+        self.around.enter_context(noticed(self.conclude))
         forbid_writes_outside(layer.passing)
         sys.dont_write_bytecode = True  # the import system writes past the overlay
         _listen()
@@ -86,7 +90,11 @@ class _Life:
             ended, code, reason = request.ended, None, request.reason
         except OSError as error:
             ended, code, reason = "crashed", 2, f"the script cannot be read: {error}"
-        if asked := _trial.asked_to_end():  # the script may have swallowed it
+        self.conclude(ended, code, reason)
+
+    def conclude(self, ended: Ended, code: int | None, reason: str) -> NoReturn:
+        """Leave as the script does, unless it was asked to end before and went on."""
+        if asked := _trial.asked_to_end():
             (ended, reason), code = asked, None
         self.leave(ended, code, reason)
 
@@ -97,13 +105,18 @@ class _Life:
         self.leave(ended, None, reason)
 
     def leave(self, ended: Ended, code: int | None, reason: str) -> NoReturn:
-        """Close what was entered, tell the end, and go without the interpreter's own farewell."""
+        """Close what was entered, tell the end, and go without the interpreter's own farewell.
+
+        An instrument that cannot be closed makes the trial ``crashed`` and leaves the script's own
+        exit code, so that a failure of ours can be told from one of the script.
+        """
         seconds = time.monotonic() - self.started
         _stop_listening()
         try:
             self.around.close()
         except BaseException as error:
-            traceback.print_exc()
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr may be closed
+                traceback.print_exc()
             ended, reason = "crashed", f"an instrument could not be closed: {_said(error)}"
         cpu = sum(os.times()[:4])
         told = {"ended": ended, "exit_code": code, "reason": reason, "seconds": seconds}

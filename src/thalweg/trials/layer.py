@@ -45,8 +45,11 @@ class Layer:
 
     def place(self, path: StrPath, dir_fd: int | None = None, follow: bool = True) -> str:
         """Where ``path`` is; the last component's symbolic link is followed on request."""
-        start = self.folder() if dir_fd is None else os.readlink(f"/proc/self/fd/{dir_fd}")
-        whole = os.path.abspath(os.path.join(start, os.fsdecode(path)))
+        whole = os.fsdecode(path)
+        if not os.path.isabs(whole):  # else the working directory may be gone, for all it matters
+            start = self.folder() if dir_fd is None else os.readlink(f"/proc/self/fd/{dir_fd}")
+            whole = os.path.join(start, whole)
+        whole = os.path.abspath(whole)
         head, tail = os.path.split(whole)
         where = os.path.join(os.path.realpath(head), tail)
         if follow and os.path.islink(where) and not self.holds(where) and self.shows_below(where):

@@ -3,13 +3,14 @@
 Within :func:`shifted` every seed that the script states, k times shifted, becomes ``seed + k *
 1000003``, modulo 2**32 where the generator takes no more: ``torch.manual_seed``,
 ``torch.Generator.manual_seed``, ``random.seed``, ``numpy.random.seed``,
-``numpy.random.default_rng`` and ``numpy.random.RandomState``. Only explicit integers are shifted;
+``numpy.random.default_rng`` and ``numpy.random.RandomState``. Only explicit numbers are shifted;
 generators made from arrays, ``SeedSequence`` or other generators keep what they were given.
 
 What a script leaves to chance is made repeatable, so that trials see one stream: python, numpy and
 torch are seeded with k at the start, and a generator asked for without a seed gets one that depends
 on k and on how many were asked for before. So shift 0 with a script that seeds itself is exactly
-the script's own numbers, and with one that does not is the same numbers in every trial.
+the script's own numbers, and with one that does not is the same numbers in every trial. A script
+that states the time of day has the first run's seeds again (:mod:`thalweg.trials.stated_seeds`).
 
 Not reached: CUDA generators seeded by ``torch.cuda.manual_seed`` (``torch.manual_seed`` reaches
 them), ``random.Random`` and ``numpy.random.Generator`` objects built from a bit generator,
@@ -30,6 +31,8 @@ from unittest.mock import patch
 import numpy
 import torch
 
+from thalweg.trials.stated_seeds import StatedSeeds
+
 STRIDE = 1000003
 """Distance of two streams: a prime, so that scripts that count seeds up do not meet themselves."""
 
@@ -37,11 +40,12 @@ Seeder = Callable[[Any], Any]
 
 
 @contextmanager
-def shifted(shift: int) -> Iterator[None]:
+def shifted(shift: int, stated: StatedSeeds | None = None) -> Iterator[None]:
     """Seed everything with ``shift`` and, while the context lasts, move every stated seed.
 
     Args:
         shift: the number of the stream, 0 for the script's own.
+        stated: what notes the stated seeds, before their shift, and may take others instead.
 
     Raises:
         ValueError: ``shift`` is negative.
@@ -51,24 +55,26 @@ def shifted(shift: int) -> Iterator[None]:
     random.seed(shift)
     numpy.random.seed(shift)
     torch.manual_seed(shift)
-    move = functools.partial(_moved, shift, itertools.count(1))
+    move = functools.partial(_moved, shift, itertools.count(1), stated or StatedSeeds())
     with ExitStack() as patches:
         for place, name, replacement in _replacements(move):
             patches.enter_context(patch.object(place, name, replacement))
         yield
 
 
-def _moved(shift: int, unseeded: Iterator[int], seed: Any) -> Any:
+def _moved(shift: int, unseeded: Iterator[int], stated: StatedSeeds, seed: Any) -> Any:
     """``seed`` on the ``shift``-th stream; for None, the next of the seeds nobody stated."""
     if seed is None:
         return (shift * STRIDE + next(unseeded)) % 2**32
-    return int(seed) + shift * STRIDE if isinstance(seed, Integral) else seed
+    if not isinstance(seed, Integral | float):
+        return seed
+    return stated.settled(int(seed) if isinstance(seed, Integral) else seed) + shift * STRIDE
 
 
 def _replacements(move: Seeder) -> Iterator[tuple[Any, str, Any]]:
     """What to put in the place of what: (module, name, replacement)."""
     small = functools.partial(_below, 2**32, move)
-    torch_seed = _seeding(torch.manual_seed, functools.partial(_wrapped, move), "seed")
+    torch_seed = _seeding(torch.manual_seed, functools.partial(_rounded, move), "seed")
     yield torch, "manual_seed", torch_seed
     yield torch.random, "manual_seed", torch_seed
     yield torch, "seed", lambda: torch_seed(move(None)).initial_seed()
@@ -91,6 +97,11 @@ def _wrapped(move: Seeder, seed: Any) -> Any:
         return seed
     moved = int(move(seed))
     return moved if moved < 2**64 else moved - 2**64
+
+
+def _rounded(move: Seeder, seed: Any) -> Any:
+    """A moved seed for ``torch.manual_seed``, which makes integers of other numbers itself."""
+    return _wrapped(move, int(seed) if isinstance(seed, float) else seed)
 
 
 _REQUIRED = object()

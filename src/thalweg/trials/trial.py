@@ -42,6 +42,8 @@ class Trial:
         max_steps: a budget for the instruments to keep (they see it in ``trial_data``); nothing
             here knows what a step is.
         max_seconds: wall-clock limit, in seconds.
+        seeds_of: the folder of an earlier trial whose seeds are stated again, so that a script
+            that seeds itself from the clock meets the same numbers; None to leave them to it.
 
     Raises:
         ValueError: a budget that is not positive, a negative shift, or an instrument without a
@@ -56,9 +58,11 @@ class Trial:
     environment: dict[str, str] = field(default_factory=dict)
     max_steps: int | None = None
     max_seconds: float = 60.0
+    seeds_of: Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "script", Path(self.script))
+        object.__setattr__(self, "seeds_of", self.seeds_of and Path(self.seeds_of))
         object.__setattr__(self, "arguments", tuple(self.arguments))
         object.__setattr__(self, "instruments", tuple(dict(one) for one in self.instruments))
         _check(self)
@@ -68,6 +72,7 @@ class Trial:
         data = dataclasses.asdict(self)
         data.update(
             script=str(self.script),
+            seeds_of=self.seeds_of and str(self.seeds_of),
             arguments=list(self.arguments),
             instruments=[dict(one) for one in self.instruments],
         )
