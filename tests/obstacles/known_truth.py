@@ -54,7 +54,7 @@ def batches_of_one(faulty: bool) -> float:
         rows = rows_of(2000, size, step)
         return (x[rows] @ w - y[rows]).square().mean()
 
-    descend([w], loss, 1200 if faulty else 300, lr=0.03)
+    descend([w], loss, 800 if faulty else 250, lr=0.03)
     with torch.no_grad():
         return (w - truth).square().mean().sqrt().item()
 
@@ -76,7 +76,7 @@ def rare_words(faulty: bool) -> float:
         return F.cross_entropy(model(words[rows]), y[rows])
 
     how: dict[str, Any] = {"lr": 0.1} if faulty else {"kind": torch.optim.Adam, "lr": 1e-2}
-    descend(params, loss, 500, **how)
+    descend(params, loss, 400, **how)
     return wrong(model, words[2500:], y[2500:])
 
 
@@ -162,11 +162,11 @@ def a_third_wrong(faulty: bool) -> float:
         rows = rows_of(400, 40, step)
         return F.cross_entropy(model(x[rows]), labels[rows])
 
-    descend(model.parameters(), loss, 600, kind=torch.optim.Adam, lr=1e-2)
+    descend(model.parameters(), loss, 400, kind=torch.optim.Adam, lr=1e-2)
     return wrong(model, x[400:], y[400:])
 
 
-def digits_of(model: nn.Module, lr: float = 1e-2, steps: int = 250) -> float:
+def digits_of(model: nn.Module, lr: float = 1e-2, steps: int = 200) -> float:
     """Ten classes around centers of their own."""
     x, y = blobs(10, 80, 20)
 
@@ -189,7 +189,7 @@ def bottleneck(faulty: bool) -> float:
     )  # fmt: skip
 
 
-def board(model: nn.Module, **how: Any) -> float:
+def board(model: nn.Module, steps: int = 250) -> float:
     """The two colors of a board of three by three."""
     x = 3 * torch.rand(1500, 2) - 1.5
     y = ((x + 1.5).floor().sum(1) % 2).long()
@@ -198,7 +198,7 @@ def board(model: nn.Module, **how: Any) -> float:
         rows = rows_of(1200, 100, step)
         return F.cross_entropy(model(x[rows]), y[rows])
 
-    descend(model.parameters(), loss, 600, kind=torch.optim.Adam, **({"lr": 1e-2} | how))
+    descend(model.parameters(), loss, steps, kind=torch.optim.Adam, lr=1e-2)
     return wrong(model, x[1200:], y[1200:])
 
 
@@ -223,8 +223,9 @@ def few_units(faulty: bool) -> float:
     return board(
         nn.Sequential(
             nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2)
-        )
-    )  # fmt: skip
+        ),
+        400,
+    )
 
 
 PROGRAMS: dict[str, tuple[str, Program]] = {

@@ -68,16 +68,16 @@ def test_targets_that_belong_are_told_from_those_that_do_not(kind):
 
 def test_a_p_value_is_one_of_chance():
     found = []
-    for seed in range(40):
+    for seed in range(20):
         torch.manual_seed(seed)
         made = agreement(torch.randn(80, 4), torch.randint(2, (80,)))
         found.append(made.p)
     # doubled for two tests, so at most as many as the level says, within three standard errors
-    assert sum(p <= 0.1 for p in found) <= 4 + 3 * math.sqrt(40 * 0.1 * 0.9)
+    assert sum(p <= 0.1 for p in found) <= 2 + 3 * math.sqrt(20 * 0.1 * 0.9)
     assert max(found) > 0.5
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("share", [0.0, 0.3])
 def test_contradictions_are_the_flipped_ones_that_a_majority_outvotes(share):
     x, y = clusters(800, spread=0.1)  # far apart, so that only the flips contradict
     wrong = torch.rand(800) < share

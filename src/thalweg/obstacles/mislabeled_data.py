@@ -40,7 +40,7 @@ CODE = "mislabeled-data"
 CHANCE = 0.05  # p above which the targets tell no more than permuted ones
 CONTRADICTED = 0.08
 FEWEST = 200  # examples
-NO_BETTER = 1.25  # times the accuracy of the most frequent class, or of the initial loss
+NO_BETTER = 1.25  # times: by so much an error or loss has to fall to show that something is known
 
 
 def judge(seen: Evidence) -> Suspicion | None:
@@ -88,13 +88,23 @@ def _contradicted(seen: Evidence, found: dict[str, float]) -> Suspicion:
 
 
 def _knows_nothing(seen: Evidence) -> bool:
-    """Whether what the script evaluates is no better than always giving the same answer."""
+    """Whether what the script evaluates could be reached without knowing anything."""
     counts = [int(n) for n in seen.recording.summary.get("target_counts", {}).values()]
     measure = seen.recording.measure()
     series = [] if measure is None else seen.recording.series(measure)
     if measure is not None and series and measure[1] == "accuracy" and counts:
-        return bool(series[-1][1] <= NO_BETTER * max(counts) / sum(counts))
+        return bool(series[-1][1] <= by_luck(max(counts) / sum(counts), len(counts)))
     if measure is not None and series and measure[1] in ("loss", "error"):
         first = series[0][1] if len(series) > 1 else math.sqrt(max(seen.initial_loss, 0.0))
         return bool(series[-1][1] >= first / NO_BETTER)
     return seen.left > 1 / NO_BETTER
+
+
+def by_luck(largest: float, classes: int) -> float:
+    """The accuracy that a network which knows nothing may reach.
+
+    One that gives every class of inputs some answer is right for each with the probability of the
+    largest class: two standard deviations more than that, but at most half of what is missing.
+    """
+    deviation = math.sqrt(largest * (1 - largest) / classes)
+    return largest + min(2 * deviation, (1 - largest) / 2)
