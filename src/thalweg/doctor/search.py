@@ -100,6 +100,7 @@ class Search:
                 checked = self._verify(proof) if run is not None else None
                 if checked is not None and checked.harmless:
                     shown = replace(one, proof=proof, run=run, share=1.0, helped=True)
+                    self.candidates = [shown if c is one else c for c in self.candidates]
                     self.proved.append(Proved(shown, (), checked, self.base.interventions))
                     return
 
