@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "curvature_of", "diagnose", "environment", "explain", "run"]
+__all__ = ["__version__", "curvature_of", "diagnose", "environment", "explain", "run", "watch"]
 
 _PARTS = (
     "curvature",
@@ -38,6 +38,7 @@ _PARTS = (
     "survey",
     "testing",
     "trials",
+    "watching",
 )
 
 
@@ -151,6 +152,33 @@ def curvature_of(
         budget=budget,
         progress=progress,
     ).as_data()
+
+
+def watch(
+    *, budget: float = 0.05, stop: bool = False, folder: str | PathLike[str] | None = None
+) -> Any:
+    """Watch a training run of this process cheaply, as a context manager.
+
+        with thalweg.watch() as watching:
+            train()
+        watching.data                            # the report as plain data
+
+    Args:
+        budget: Share of the run's time that watching may take; how often it looks follows that.
+        stop: Raise `thalweg.watching.TrainingBroke` as soon as something breaks, instead of
+            noting it.
+        folder: Where to keep the recording and the last good state. If None, the recording is
+            thrown away, and a state that is needed is kept in a folder of `thalweg-watch`.
+
+    Returns:
+        A `thalweg.watching.Watching`. Nothing in its report is proved: `diagnose` does that.
+
+    Raises:
+        ValueError: The budget is no share.
+    """
+    from thalweg.watching import Watching
+
+    return Watching(budget=budget, stop=stop, folder=None if folder is None else Path(folder))
 
 
 def explain(name: str) -> str:

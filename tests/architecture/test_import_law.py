@@ -21,6 +21,7 @@ LAW: dict[str, set[str]] = {
     "trials": {"recorder", "interventions"},
     "edits": {"interventions", "optim"},
     "doctor": {"obstacles", "trials", "interventions", "recorder", "edits"},
+    "watching": {"recorder", "obstacles", "report"},
     "survey": {"trials", "recorder", "curvature", "linalg", "operators", "optim"},
     "race": {"trials", "interventions"},
     "training": {"optim", "minimize"},

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from thalweg import __version__
-from thalweg.cli import curvature, diagnose, environment, explain, run
+from thalweg.cli import curvature, diagnose, environment, explain, run, watch
 from thalweg.cli.command import Command, UsageError, hint, parsed
 
 COMMANDS: tuple[Command, ...] = (
     diagnose.COMMAND,
     run.COMMAND,
+    watch.COMMAND,
     curvature.COMMAND,
     explain.COMMAND,
     environment.COMMAND,

@@ -57,3 +57,16 @@ def trainable(
     own = trained_by(optimizers)
     bare = not own or any(not isinstance(p, torch.nn.Parameter) for p in own)
     return [one for one in leaves if bare or isinstance(one, torch.nn.Parameter)]
+
+
+def those_that_train(loss: torch.Tensor, optimizers: Iterable[Optimizer]) -> list[Optimizer]:
+    """The optimizers that were given some of what this loss is differentiated for."""
+    leaves = {id(leaf) for leaf in leaves_of(loss)}
+    return [one for one in optimizers if any(id(p) in leaves for p in trained_by([one]))]
+
+
+def alone(outputs: Any) -> torch.Tensor | None:
+    """The one tensor that is differentiated; None if there are several."""
+    if isinstance(outputs, list | tuple) and len(outputs) == 1:
+        outputs = outputs[0]
+    return outputs if isinstance(outputs, torch.Tensor) else None

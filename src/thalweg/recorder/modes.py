@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils._device import DeviceContext
 
 STACK: Any = torch.overrides  # its functions for the stack of modes have no types
 Answer = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -55,6 +56,29 @@ def put_back(mode: TorchFunctionMode, above: int) -> None:
     lifted = [STACK._pop_mode() for _ in range(min(above, STACK._len_torch_function_stack()))]
     STACK._push_mode(mode)
     _push_back(lifted)
+
+
+def take_off_for_long(mode: TorchFunctionMode) -> int:
+    """Take the mode off while the program may enter and leave modes of its own.
+
+    Returns:
+        How many modes stood below it, for `put_back_after_long`. A default device is not counted:
+        PyTorch keeps it at the bottom, whenever it comes.
+    """
+    above = take_off(mode) or 0
+    return int(STACK._len_torch_function_stack()) - above - _devices()
+
+
+def put_back_after_long(mode: TorchFunctionMode, below: int) -> None:
+    """Put the mode back below whatever the program has entered since, as it had been there."""
+    here = min(below + _devices(), STACK._len_torch_function_stack())
+    put_back(mode, STACK._len_torch_function_stack() - here)
+
+
+def _devices() -> int:
+    """1 if a default device stands at the bottom of the stack, else 0."""
+    stack = STACK._get_current_function_mode_stack()
+    return int(bool(stack) and isinstance(stack[0], DeviceContext))
 
 
 def _push_back(lifted: list[Any]) -> None:

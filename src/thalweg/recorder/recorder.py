@@ -35,6 +35,7 @@ from thalweg.recorder.tallies import ModeTally, TargetTally
 from thalweg.recorder.tape import Tape, TapeRecorder
 
 FLUSH = 64
+PASSED = 512  # rows of steps that were passed over, which are kept together
 
 
 @dataclass
@@ -188,6 +189,19 @@ class Recorder(Listener):
             self._flush()
         self._limit(self._session.step)
 
+    def pass_over(self, which: int, step: int, rate: Any, loss: float | None) -> None:
+        """Note a step that nothing but its loss and its rate was seen of."""
+        self._pending.append({"optimizer": which, "step": step, "rate": rate, "loss": loss})
+        if len(self._pending) >= PASSED:
+            self._flush()
+
+    def ready(self, optimizer: Optimizer, step: int) -> bool:
+        """After a step that was passed over: whether the next one is wanted in full."""
+        unused = sum(not self._session.step_of(one) for one in self._session.optimizers)
+        if self._rounds.ended_by(optimizer, unused):
+            self._begin(step + 1)
+        return self.tape.on
+
     def _write_sample(
         self, optimizer: Optimizer | None, which: int, step: int, before: Before
     ) -> None:
@@ -207,7 +221,9 @@ class Recorder(Listener):
         for row in self._pending:
             loss = None if row["loss"] is None else number(row["loss"])
             norm = {"gradient": number(row["gradient"])} if "gradient" in row else {}
-            self._steps_file.write(json.dumps(row | {"loss": loss} | norm) + "\n")
+            rate = None if row["rate"] is None else number(row["rate"])
+            told = row | {"rate": rate, "loss": loss} | norm
+            self._steps_file.write(json.dumps(told) + "\n")
         self._pending.clear()
         self._steps_file.flush()
 

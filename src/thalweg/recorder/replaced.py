@@ -35,6 +35,19 @@ def watch_scalers(tell: Callable[[torch.Tensor, torch.Tensor], None]) -> Callabl
     return replace(torch.amp.GradScaler, "scale", scaling)
 
 
+def watch_backward(
+    answer: Callable[[Callable[[], None], torch.Tensor], None],
+) -> Callable[[], None]:
+    """Let ``answer`` carry out every ``backward`` of a tensor; it is given how, and of which."""
+    backward: Callable[..., None] = torch.Tensor.backward
+
+    @functools.wraps(backward)
+    def differentiating(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        answer(lambda: backward(tensor, *args, **kwargs), tensor)
+
+    return replace(torch.Tensor, "backward", differentiating)
+
+
 def repeat_under(repeating: Callable[[], bool], answer: Answer) -> Callable[[], None]:
     """Let ``answer`` compute the calls that a checkpoint repeats amid a backward pass.
 

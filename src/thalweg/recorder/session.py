@@ -26,20 +26,18 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from thalweg.recorder.leaves import leaves_of, trained_by
-from thalweg.recorder.modes import Answering, hide_from_fast_paths, put_back, take_off
-from thalweg.recorder.replaced import repeat_under, replace, watch_scalers
-
-# Calls that neither compute a value the loss can depend on nor read one out.
-SILENT = frozenset(
-    "dim size numel stride storage_offset is_complex is_floating_point is_contiguous element_size "  # noqa: SIM905
-    "data_ptr get_device untyped_storage nelement ndimension type_as __len__ __hash__ "
-    "_set_grad_enabled _record_function_enter_new _record_function_exit._RecordFunction "
-    "requires_grad_ retain_grad register_hook is_nonzero_ has_names __repr__ names __set__ "
-    "__delete__".split()
+from thalweg.recorder.call_names import SILENT, name_of, without_values
+from thalweg.recorder.leaves import alone, leaves_of, those_that_train, trained_by
+from thalweg.recorder.modes import (
+    Answering,
+    hide_from_fast_paths,
+    put_back,
+    put_back_after_long,
+    take_off,
+    take_off_for_long,
 )
-# Properties whose value is a tensor computed from the tensor they belong to.
-VIEWING = frozenset({"T", "mT", "H", "mH", "real", "imag", "data"})
+from thalweg.recorder.quiet import Quiet
+from thalweg.recorder.replaced import repeat_under, replace, watch_backward, watch_scalers
 
 
 @dataclass(slots=True)
@@ -98,16 +96,6 @@ class Listener:
         """The script has ended, whatever the way."""
 
 
-def name_of(func: Callable[..., Any]) -> str:
-    """The function's name; for a property of a tensor, the property's."""
-    name = getattr(func, "__name__", "") or str(func)
-    if name == "__get__":
-        owner = getattr(func, "__self__", None)
-        attribute = getattr(owner, "__name__", "")
-        return attribute if attribute in VIEWING else ("grad_of" if attribute == "grad" else "size")
-    return name
-
-
 @dataclass
 class Session:
     """The events of one program, given to listeners; a context manager around the script.
@@ -115,22 +103,27 @@ class Session:
     Attributes:
         listeners: Who hears the events, in order.
         optimizers: Every optimizer that the program has constructed, in order.
+        candidates: Optimizers from before the session; the program's own are known by what it
+            differentiates first.
         steps: How many updates of each optimizer have ended (``None``: updates made by hand).
     """
 
     listeners: list[Listener]
     optimizers: list[Optimizer] = field(default_factory=list)
     steps: dict[int, int] = field(default_factory=dict)
+    candidates: list[Optimizer] = field(default_factory=list)
 
     def __enter__(self) -> Session:
         self._undo: list[Callable[[], None]] = []
         self._hushed: int | None = None
+        self._resting: int | None = None
         self._by_hand = self._in_backward = False
         self._constructing_own = False
         self._stands_for: dict[int, Optimizer] = {}
         self._scaled: tuple[torch.Tensor, torch.Tensor] | None = None
         self._watch_optimizers()
         self._undo.append(watch_scalers(self._scaled_to))
+        self._undo.append(watch_backward(self._unseen_backward))
         for listener in self.listeners:
             listener.started(self)
         self._rewriters = _overriding(self.listeners, "rewrite")
@@ -158,6 +151,27 @@ class Session:
             leaving.callback(take_off, self._mode)
             self._end_manual_step()
 
+    @property
+    def resting(self) -> bool:
+        """Whether calls go by unseen."""
+        return self._resting is not None
+
+    def rest(self, meanwhile: Quiet) -> None:
+        """Let calls go by unseen until `wake`; ``meanwhile`` alone hears of losses and updates.
+
+        To be asked for between two calls of the program, as after an update, and by listeners that
+        only look.
+        """
+        self._quiet = meanwhile
+        if self._resting is None:
+            self._resting = take_off_for_long(self._mode)
+
+    def wake(self) -> None:
+        """See calls again."""
+        if self._resting is not None:
+            put_back_after_long(self._mode, self._resting)
+            self._resting = None
+
     def step_of(self, optimizer: Optimizer | None) -> int:
         """How many updates of this optimizer have ended."""
         return self.steps.get(id(optimizer), 0)
@@ -178,7 +192,7 @@ class Session:
             return self._backward(func, args, kwargs)
         if func is torch.autograd.grad:
             return self._grad(func, args, kwargs)
-        if _without_values():
+        if without_values():
             return func(*args, **kwargs)
         call = Call(func, name, args, kwargs)
         self._rewrite(call, self._rewriters)
@@ -203,7 +217,7 @@ class Session:
                 listener.rewrite(call)
 
     def _backward(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> None:
-        loss = self._meant(_alone(args[0]))
+        loss = self._meant(alone(args[0]))
         if loss is None or loss.numel() != 1:
             func(*args, **kwargs)
             return
@@ -217,6 +231,12 @@ class Session:
         if not self.optimizers:
             self._change_gradients(leaves)
         self._after_backward(loss)
+
+    def _unseen_backward(self, differentiate: Callable[[], None], tensor: torch.Tensor) -> None:
+        """A program's own ``backward`` that no mode has shown."""
+        if self._resting is not None:
+            self._quiet.loss(self._meant(tensor) if self._scaled else tensor)
+        differentiate()
 
     def _scaled_to(self, result: torch.Tensor, loss: torch.Tensor) -> None:
         self._scaled = (result, loss)
@@ -237,7 +257,7 @@ class Session:
                 leaf.grad = after
 
     def _grad(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
-        loss = _alone(args[0] if args else kwargs.get("outputs"))
+        loss = alone(args[0] if args else kwargs.get("outputs"))
         inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
         leaves = [inputs] if isinstance(inputs, torch.Tensor) else list(inputs or ())
         if loss is None or loss.numel() != 1 or not self._trains(leaves, kwargs):
@@ -266,6 +286,9 @@ class Session:
 
     def _before_backward(self, loss: torch.Tensor) -> None:
         self._end_manual_step()
+        if self.candidates:
+            self.optimizers += those_that_train(loss, self.candidates)
+            self.candidates = []
         self._tell("before_backward", loss)
 
     def _after_backward(self, loss: torch.Tensor) -> None:
@@ -322,7 +345,12 @@ class Session:
     def _pre_step(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        if self._resting is not None:
+            self._quiet.before_update(optimizer)
+            return None
         self._loud()
+        if not (self._stands_for or any(one is optimizer for one in self.optimizers)):
+            self.optimizers.append(optimizer)  # made before the session
         self._tell("before_step", self._stands_for.get(id(optimizer), optimizer))
         self._hush()
         if len(args) > 1 and callable(args[1]):
@@ -332,6 +360,10 @@ class Session:
         return None
 
     def _post_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if self._resting is not None:
+            self.steps[id(optimizer)] = self.steps.get(id(optimizer), 0) + 1
+            self._quiet.after_update(optimizer)
+            return
         self._loud()
         self._count(self._stands_for.get(id(optimizer), optimizer))
 
@@ -357,22 +389,6 @@ class Session:
         if self._hushed is not None:
             put_back(self._mode, self._hushed)
             self._hushed = None
-
-
-def _without_values() -> bool:
-    """Whether calls are transformed, traced or counted: no values to look at, or none of ours."""
-    return (
-        torch._C._functorch.peek_interpreter_stack() is not None
-        or torch._C._get_tracing_state() is not None
-        or torch._C._len_torch_dispatch_stack() > 0
-    )
-
-
-def _alone(outputs: Any) -> torch.Tensor | None:
-    """The one tensor that is differentiated; None if there are several."""
-    if isinstance(outputs, list | tuple) and len(outputs) == 1:
-        outputs = outputs[0]
-    return outputs if isinstance(outputs, torch.Tensor) else None
 
 
 def _overriding(listeners: Sequence[Listener], event: str) -> list[Listener]:

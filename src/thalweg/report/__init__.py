@@ -11,10 +11,13 @@ need the extra `thalweg[cli]`, `write_html` needs `thalweg[report]`; they are im
 are called.
 """
 
+import json
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.report.json import plain
 from thalweg.report.json import write as write_json
 from thalweg.report.schema import Report, ReportError, read, validate
 
@@ -25,6 +28,7 @@ __all__ = [
     "Report",
     "ReportError",
     "before_and_after",
+    "framed",
     "read",
     "render_text",
     "validate",
@@ -84,6 +88,23 @@ def write_html(data: Mapping[str, Any], path: str | Path) -> None:
     except ModuleNotFoundError as error:
         raise missing("write_html", "report", error) from error
     write(data, path)
+
+
+def framed(data: Mapping[str, Any], height: int = 720) -> str:
+    """A report for a notebook: the HTML page in a frame of its own, `height` pixels high.
+
+    Where the packages that draw it are missing, the same report as text.
+
+    Raises:
+        ReportError: `data` does not fit the schema.
+    """
+    try:
+        from thalweg.report.html import render
+    except ModuleNotFoundError:
+        return f"<pre>{escape(json.dumps(plain(data), indent=1))}</pre>"
+    page = escape(render(data), quote=True)
+    style = f"width:100%;height:{height}px;border:0"
+    return f'<iframe srcdoc="{page}" style="{style}" title="Thalweg report"></iframe>'
 
 
 def write_curvature_html(data: Mapping[str, Any], path: str | Path) -> None:

@@ -36,10 +36,11 @@ from thalweg.report.wording import (
     remedy_heading,
     seeds,
     summary,
+    watched_cost,
     words,
 )
 
-COLOURS = {"healthy": "green", "obstructed": "red", "unknown": "yellow"}
+COLOURS = {"healthy": "green", "obstructed": "red", "unknown": "yellow", "watched": "cyan"}
 SPARK_WIDTH = 24
 MOST_COLUMNS = 100
 # One column each, so that tables stay straight.
@@ -121,9 +122,48 @@ def parts(data: Data, *, ascii_only: bool) -> Iterator[RenderableType]:
         yield from section("The run", run_lines(data["baseline"], ascii_only))
     if data.get("control"):
         yield from section("Against chance", Text(against_chance(data["control"])))
+    if data.get("watched"):
+        yield from watched_parts(data["watched"])
+        yield Text(watched_cost(data), "dim")
+        return
     if data["ruled_out"]:
         yield from section("Ruled out", ruled_out(data["ruled_out"]))
     yield Text(budget_line(data), "dim")
+
+
+def watched_parts(watched: Data) -> Iterator[RenderableType]:
+    """What broke, what is suspected, and what would prove it."""
+    if watched["trouble"]:
+        yield from section("What broke", *trouble_lines(watched["trouble"]))
+    for one in watched["suspicions"]:
+        lines = [Text(one["summary"])] + ([evidence(one["evidence"])] if one["evidence"] else [])
+        yield from section(f"Suspected, not proved: {title(one['cause'])}", *lines)
+    if watched["suspicions"]:
+        yield from section("To prove it", Text(watched["proof"], "bold cyan"))
+
+
+def trouble_lines(trouble: Data) -> Iterator[RenderableType]:
+    """The module and the operation, what that was given, and how to load the last good state."""
+    for name in ("module", "operation"):
+        if trouble[name]:
+            yield Text.assemble((f"{name}: ", "dim"), trouble[name])
+    if trouble["inputs"]:
+        yield tensors(trouble["inputs"])
+    if trouble["load"]:
+        yield Text(f"The last good state, after {counted(trouble['state_step'], 'update')}:")
+        yield Padding(Text(trouble["load"], "bold cyan"), (0, 0, 0, 2))
+
+
+def tensors(rows: Sequence[Data]) -> Table:
+    """A table of tensors, each in a few numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("given", "shape", "min", "max", "mean", "not finite"):
+        table.add_column(name, header_style="dim", overflow="fold")
+    for one in rows:
+        numbers = [number(one[key]) if key in one else "" for key in ("min", "max", "mean")]
+        shape = " x ".join(map(str, one["shape"])) or "scalar"
+        table.add_row(*map(Text, (one["name"], shape, *numbers, percent(one["not_finite"]))))
+    return table
 
 
 def verdict(data: Data) -> Panel:

@@ -10,6 +10,15 @@ VERDICTS: Final = {
     "healthy": "No obstacle found",
     "obstructed": "Obstructed",
     "unknown": "Not decided",
+    "watched": "Nothing suspected",
+}
+
+TROUBLES: Final = {
+    "loss": "The loss is not finite",
+    "gradient": "The gradient is not finite",
+    "parameter": "A parameter is not finite",
+    "data": "The data are not finite",
+    "exception": "An exception",
 }
 
 ENDINGS: Final = {
@@ -31,7 +40,25 @@ def headline(data: Mapping[str, Any]) -> str:
     """The verdict in a few words; of an obstructed script, the first cause."""
     if data["verdict"] == "obstructed" and data["findings"]:
         return title(data["findings"][0]["cause"])
+    if data.get("watched"):
+        return watched_headline(data["watched"])
     return VERDICTS[data["verdict"]]
+
+
+def watched_headline(watched: Mapping[str, Any]) -> str:
+    """What broke, else the strongest suspicion, else that there is none."""
+    if watched["trouble"]:
+        return TROUBLES[watched["trouble"]["kind"]]
+    if watched["suspicions"]:
+        return f"Suspected: {title(watched['suspicions'][0]['cause'])}"
+    return VERDICTS["watched"]
+
+
+def watched_cost(data: Mapping[str, Any]) -> str:
+    """What watching took, and how many steps it saw in full."""
+    watched, steps = data["watched"], data["script"]["steps"] or 0
+    share = f"{100 * watched['overhead']:.1f} % of the run (limit {percent(watched['budget'])})"
+    return f"Watching took {share}; {watched['sampled']:,} of {counted(steps, 'step')} in full."
 
 
 def number(value: Any) -> str:

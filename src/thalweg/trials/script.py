@@ -32,7 +32,7 @@ import os
 import sys
 import threading
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -41,7 +41,9 @@ from thalweg.trials.trial import TrialEnded
 
 # Folders of this package whose frames are between a script and what it called, never its own.
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_OURS = tuple(os.path.join(_PACKAGE, name, "") for name in ("trials", "recorder", "interventions"))
+_OURS = tuple(
+    os.path.join(_PACKAGE, name, "") for name in ("trials", "recorder", "interventions", "watching")
+)
 
 # The builtin `exec` itself takes part in the interpreter's count of nested calls.
 _CALL_OF_EXEC = 1
@@ -55,27 +57,36 @@ class Ending:
     reason: str = ""
 
 
-def execute(script: Path | str, arguments: Sequence[str]) -> int:
+def execute(
+    script: Path | str,
+    arguments: Sequence[str],
+    failed: Callable[[BaseException], None] | None = None,
+) -> int:
     """Run ``script`` with ``arguments`` as its command line and return its exit code.
 
     Args:
         script: the file as it was named; a string is shown to the script as it is written, while a
             ``Path`` has already lost a leading ``./``.
         arguments: the rest of the command line.
+        failed: called with the exception that ends the script, before its traceback is shown.
 
     Raises:
         OSError: the script cannot be read.
         TrialEnded: an instrument ended the script; threads and exit handlers are not waited for.
     """
-    return run_script(script, arguments).code
+    return run_script(script, arguments, failed).code
 
 
-def run_script(script: Path | str, arguments: Sequence[str]) -> Ending:
+def run_script(
+    script: Path | str,
+    arguments: Sequence[str],
+    failed: Callable[[BaseException], None] | None = None,
+) -> Ending:
     """:func:`execute`, telling also which exception ended the script."""
     path = os.path.join(os.getcwd(), script)  # not normalized, as Python leaves it
     source = Path(path).read_bytes()
     module = _become_main(path, os.fspath(script), arguments)
-    result = _run(source, path, module)
+    result = _run(source, path, module, failed or (lambda _: None))
     _wind_down()
     return result
 
@@ -94,7 +105,9 @@ def _become_main(path: str, shown: str, arguments: Sequence[str]) -> types.Modul
     return main
 
 
-def _run(source: bytes, path: str, main: types.ModuleType) -> Ending:
+def _run(
+    source: bytes, path: str, main: types.ModuleType, failed: Callable[[BaseException], None]
+) -> Ending:
     error = _error_of(source, path, main)
     # The error is answered out here, where none is being handled: a hook sees the same state as
     # under plain Python, and what it raises has no context.
@@ -102,6 +115,7 @@ def _run(source: bytes, path: str, main: types.ModuleType) -> Ending:
         return Ending(0)
     if isinstance(error, TrialEnded):
         raise error
+    failed(error)
     return _system_exit(error) if isinstance(error, SystemExit) else _uncaught(error)
 
 

@@ -1,0 +1,21 @@
+"""What hears of a program while its session rests: three events a step, and nothing besides."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch.optim.optimizer import Optimizer
+
+
+class Quiet(Protocol):
+    """Hears of losses and updates. The program's own function modes see what it computes with."""
+
+    def loss(self, loss: torch.Tensor | None) -> None:
+        """A tensor, of one number or more, is about to be differentiated by its ``backward``."""
+
+    def before_update(self, optimizer: Optimizer) -> None:
+        """An optimizer is about to update its parameters."""
+
+    def after_update(self, optimizer: Optimizer) -> None:
+        """The parameters have been updated."""

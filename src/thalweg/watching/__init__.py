@@ -1,0 +1,15 @@
+"""Watching: a whole run seen cheaply, and what broke in it or is suspected, said at its end.
+
+    with thalweg.watch() as watching:
+        train()
+    print(watching.data["reason"])
+
+Nothing is proved here: what is suspected is proved by ``thalweg diagnose``.
+"""
+
+from thalweg.watching.good_state import restore_random
+from thalweg.watching.lookout import Lookout
+from thalweg.watching.trouble import TrainingBroke, Trouble
+from thalweg.watching.watch import Watching
+
+__all__ = ["Lookout", "TrainingBroke", "Trouble", "Watching", "restore_random"]
