@@ -115,6 +115,15 @@ def test_a_base_that_is_not_finite_is_helped_by_what_is():
     assert second.worth == pytest.approx(0.8 * (1 - 0.6 / 0.9))
 
 
+@pytest.mark.parametrize("first, second", [(0.3, 0.9), (0.9, 0.3)])
+def test_of_cures_of_a_base_that_is_not_finite_the_better_one_is_taken(first, second):
+    broken = {"base_losses": (1.0, math.nan)}
+    change = [(CLIP, first), (CLEAR, second)]
+    (found,) = ranked([suspect("a", 0.8, CLIP, CLEAR)], math.nan, *change, **broken)
+    assert found.proof == (CLIP if first > second else CLEAR)
+    assert found.share == 1.0
+
+
 def test_a_trial_that_is_not_finite_helps_nobody():
     (found,) = ranked([suspect("a", 0.9, CLIP)], 0.5, (CLIP, math.nan))
     assert (found.helped, found.worth) == (False, 0.0)

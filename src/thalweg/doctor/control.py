@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.doctor.runs import Bench, Run, Wanted
-from thalweg.doctor.standing import Measure, Standing, better, gain, improvement, standing
+from thalweg.doctor.standing import Measure, Standing, better, improvement, preference, standing
 from thalweg.interventions import (
     Clipping,
     Initialization,
@@ -120,7 +120,7 @@ def controlled(
     helped = [at for at, end in enumerate(ends) if better(start, end)]
     if not helped:
         return Control(count, None, (), tuple(remedied))
-    at = max(helped, key=lambda at: gain(start, ends[at]))
+    at = max(helped, key=lambda at: preference(start, ends[at]))
     best = wanted[at].interventions
     seeds = range(1, len(remedied))
     rest = bench.make([Wanted(best, seed) for seed in seeds], "Random changes, for comparison")

@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from thalweg.doctor.runs import Run, name_of
-from thalweg.doctor.standing import Measure, Standing, better, fits_better, gain, share, standing
+from thalweg.doctor.standing import (
+    Measure,
+    Standing,
+    better,
+    fits_better,
+    preference,
+    share,
+    standing,
+)
 from thalweg.obstacles.suspicion import Proof, Suspicion
 
 EXPLAINED = 0.7  # of the harm, removed by a change that explains a suspicion away
@@ -47,7 +55,7 @@ def rank(
     """The suspicions with their best trials, most worth first; runs by the names of proofs."""
     start = standing(base.recording, measure, optimizer)
     ends = {name: standing(run.recording, measure, optimizer) for name, run in runs.items()}
-    best = max([start, *ends.values()], key=lambda one: gain(start, one))
+    best = max([start, *ends.values()], key=lambda one: preference(start, one))
     candidates = []
     for suspicion in suspicions:
         fit = compare_fit and suspicion.fits

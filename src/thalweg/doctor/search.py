@@ -16,7 +16,7 @@ from itertools import combinations
 from thalweg.doctor.ranking import Candidate, rank
 from thalweg.doctor.repeatability import begin_alike
 from thalweg.doctor.runs import Bench, Run, Wanted, name_of
-from thalweg.doctor.standing import Measure, Standing, better, gain, standing
+from thalweg.doctor.standing import Measure, Standing, better, preference, standing
 from thalweg.doctor.verification import MORE_SEEDS, SEEDS, Verification
 from thalweg.interventions import Intervention, LearningRate
 from thalweg.obstacles.evidence import Evidence
@@ -195,7 +195,7 @@ class Search:
         start = self._end(self.base)
         ends = [self._end(self.bench.runs[name_of(self._with(one)), 0]) for one in joint]
         helped = [at for at, end in enumerate(ends) if better(start, end)]
-        for at in sorted(helped, key=lambda at: -gain(start, ends[at]))[:1]:
+        for at in sorted(helped, key=lambda at: preference(start, ends[at]))[-1:]:
             checked = self._verify(joint[at])
             if checked.held:
                 other = (self.base.interventions,)

@@ -67,6 +67,13 @@ def gain(base: Standing, other: Standing) -> float:
     return difference if base.higher_is_better else -difference
 
 
+def preference(base: Standing, other: Standing) -> tuple[float, float]:
+    """Sorts runs from worst to best: by their gain, and by value where all come from nothing."""
+    if other.value is None:
+        return gain(base, other), -math.inf
+    return gain(base, other), other.value if other.higher_is_better else -other.value
+
+
 def margin(base: Standing) -> float:
     """The gain that a person would care about."""
     if base.value is None:
