@@ -133,6 +133,14 @@ def at_a(kind, losses=WAITING, **more):
     return probed(healthy(losses), "curvature", [point(kind, **more)] * 6)
 
 
+def drowned(losses=STUCK, scale=10.1, smallest=-0.1):
+    """No batch's gradient is zero, and together they do not tell theirs from zero."""
+    made = at_a("no critical point", losses, smallest=smallest)
+    for one in made.samples:
+        one["probes"]["noise"] = noisy(scale=scale)
+    return made
+
+
 def agreeing(p=0.5, contradicted=0.0, losses=STUCK, examples=500, **more):
     found = {
         "examples": examples, "classes": 3, "explained": -0.1, "chance": -0.1, "p": p,
@@ -299,6 +307,7 @@ ABOVE: Rows = {
     "saddle-point": {
         "waits": lambda: at_a("saddle", gradient=1e-9),
         "ends": lambda: at_a("saddle", STUCK, gradient=1e-9),
+        "noise": lambda: drowned(),
     },
     "plateau": {
         "waits": lambda: at_a("plateau", gradient=1e-9, largest=1e-9, smallest=-1e-9),
@@ -472,6 +481,9 @@ BELOW: Rows = {
         "in the first steps": lambda: leaping_at(cliff.FEWEST - 1, 1e3),
     },
     "saddle-point": {
+        "less noise": lambda: drowned(scale=9.9),
+        "noise and hardly bent": lambda: drowned(smallest=-0.019),
+        "noise and it moves": lambda: drowned(HALF),
         "hardly bent": lambda: at_a("saddle", gradient=1e-9, smallest=-0.019),
         "does not wait": lambda: at_a("saddle", LOSSES, gradient=1e-9),
         "a minimum": lambda: at_a("minimum", STUCK),

@@ -50,13 +50,14 @@ def test_ridge_predicts_each_fold_from_the_others():
         torch.testing.assert_close(found[fold == at], out @ weights)
 
 
-@pytest.mark.parametrize("kind", ["classes", "numbers", "several numbers", "a line"])
+@pytest.mark.parametrize("kind", ["classes", "numbers", "several numbers", "a line", "far off"])
 def test_targets_that_belong_are_told_from_those_that_do_not(kind):
     x, classes = clusters(200)
     y = {
         "classes": classes,
         "numbers": x[:, :1].sin() + 0.3 * torch.randn(200, 1),
         "several numbers": x[:, :2] ** 2,
+        "far off": torch.where(torch.rand(200, 1) < 0.1, 1e6 * torch.randn(200, 1), x[:, :1]),
         "a line": x @ torch.randn(6, 1, dtype=torch.float64) + torch.randn(200, 1),
     }[kind]
     right, permuted = agreement(x, y), agreement(x, y[torch.randperm(200)])

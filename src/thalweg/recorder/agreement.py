@@ -2,10 +2,10 @@
 
 Two predictors that need no training answer it, each without the example it is asked about: the vote
 (mean) of the 5 nearest neighbours in standardized inputs, and ridge regression over 5 folds. What
-they explain of the targets is compared with what they explain of the same targets dealt out at
-random: the p-value is the share of random deals that are explained as well, doubled since the
-better of two predictors counts. Both miss some kinds of dependence (parity, a pattern that may be
-anywhere), so that finding none proves nothing by itself.
+they explain of the targets (of numbers: of their ranks) is compared with what they explain of the
+same targets dealt out at random: the p-value is the share of random deals that are explained as
+well, doubled since the better of two predictors counts. Both miss some kinds of dependence (parity,
+a pattern that may be anywhere), so that finding none proves nothing by itself.
 
 Cover & Hart, Nearest neighbor pattern classification (1967); Good, Permutation tests (2000).
 """
@@ -29,7 +29,7 @@ class Agreement:
     Attributes:
         examples: How many different ones.
         classes: Of the targets; 0 for a regression.
-        explained: The share of the targets' variance that the better predictor explains.
+        explained: The share of the targets' (ranks') variance that the better predictor explains.
         chance: The same, in the mean over random deals of the targets.
         p: The probability of so much by chance.
         contradicted: The share of examples of which at least 4 of the 5 nearest have one other
@@ -86,10 +86,16 @@ def _standardized(inputs: torch.Tensor) -> torch.Tensor:
 def _one_hot(targets: torch.Tensor) -> tuple[torch.Tensor, int]:
     """Targets as numbers, a column each, and how many classes they name."""
     if targets.is_floating_point():
-        numbers = _standardized(targets.double().reshape(len(targets), -1))
-        return numbers, 0
+        return _standardized(_ranks(targets.double().reshape(len(targets), -1))), 0
     labels, which = torch.unique(targets, return_inverse=True)
     return torch.nn.functional.one_hot(which, len(labels)).double(), len(labels)
+
+
+def _ranks(numbers: torch.Tensor) -> torch.Tensor:
+    """By column, equal numbers alike: a few that are far off must not hide what the others tell."""
+    columns = [torch.unique(one, return_inverse=True)[1] for one in numbers.T]
+    ranks = torch.stack(columns, 1).double()
+    return torch.where(numbers.isfinite(), ranks, torch.nan)
 
 
 def nearest(inputs: torch.Tensor) -> torch.Tensor:

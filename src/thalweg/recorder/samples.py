@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.optim.optimizer import Optimizer
 
+from thalweg.recorder.names import by_shape
 from thalweg.recorder.replay import replayed
 from thalweg.recorder.statistics import anatomy, number, parameter
 from thalweg.recorder.tape import Tape
@@ -174,10 +175,10 @@ def _parameters(
 
 def _anatomy(step: Step, values: list[torch.Tensor], names: Sequence[str]) -> dict[str, Any]:
     """Of the last backward pass."""
-    place = {id(leaf): at for at, leaf in enumerate(step.leaves)}
-    own = [place[id(leaf)] for leaf in step.tapes[-1].leaves]
-    before, called = [step.before[at] for at in own], [names[at] for at in own]
-    return anatomy(step.tapes[-1], before, values, called)
+    known = dict(zip(map(id, step.leaves), zip(step.before, names, strict=True), strict=True))
+    # a closure may differentiate for leaves that no optimizer has, such as its inputs
+    own = [known.get(id(x), (x.detach(), by_shape(x))) for x in step.tapes[-1].leaves]
+    return anatomy(step.tapes[-1], [x for x, _ in own], values, [name for _, name in own])
 
 
 def _name(probe: Probe) -> str:
