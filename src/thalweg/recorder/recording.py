@@ -3,7 +3,8 @@
 Files: ``steps.jsonl`` (one line a step: optimizer, step, loss, rate, the gradient's norm in a run
 that is recorded in full, and ``stale`` where true), ``samples.jsonl`` (one line a step in full),
 ``readings.jsonl`` (one line a reading of the script's own), ``moments.npz`` (mean and deviation of
-the data at each entrance), ``summary.json``. Lines and NumPy's archive need nothing that the core
+the data at each entrance), ``summary.json``; of samples that were counted or set aside
+``samples.json`` and ``set_aside.json``. Lines and NumPy's archive need nothing that the core
 does not have, and a run that was cut off leaves every line that it had written.
 """
 
@@ -21,6 +22,14 @@ import numpy as np
 HIGHER_IS_BETTER = {"accuracy": True, "error rate": False, "loss": False, "error": False,
                     "rate": True, "score": True}  # fmt: skip
 PREFERENCE = list(HIGHER_IS_BETTER)
+SET_ASIDE = "samples set aside"  # the site of readings that are not the script's own
+SET_ASIDE_FILE, COUNTS_FILE = "set_aside.json", "samples.json"
+
+
+def name_of_measure(measure: tuple[str, str]) -> str:
+    """A measure (site and kind) in words, as in "accuracy at train.py:30"."""
+    site, kind = measure
+    return f"{kind} of {site}" if site == SET_ASIDE else f"{kind} at {site}"
 
 
 @dataclass
@@ -30,9 +39,11 @@ class Recording:
     Attributes:
         steps: One row a step.
         samples: One row a step in full, in order.
-        readings: What the script read out of its model.
+        readings: What the script read out of its model, and what of samples that were set aside.
         moments: ``mean0, std0, count0, mean1 ...`` of the data that entered.
         summary: Steps, seconds, optimizers, parameters that were not trained.
+        counts: How many samples there were and how often they came (`recorder.sample_count`).
+        set_aside: Which share of them was set aside, how many, and why that tells nothing.
     """
 
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -40,6 +51,8 @@ class Recording:
     readings: list[dict[str, Any]] = field(default_factory=list)
     moments: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
+    set_aside: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Recording:
@@ -48,13 +61,15 @@ class Recording:
         if (folder / "moments.npz").exists():
             with np.load(folder / "moments.npz", allow_pickle=False) as archive:
                 moments = dict(archive)
-        summary = folder / "summary.json"
+        aside = _whole(folder / SET_ASIDE_FILE)
         return cls(
             _lines(folder / "steps.jsonl"),
             _lines(folder / "samples.jsonl"),
-            _lines(folder / "readings.jsonl"),
+            _lines(folder / "readings.jsonl") + aside.pop("readings", []),
             moments,
-            json.loads(summary.read_text()) if summary.exists() else {},
+            _whole(folder / "summary.json"),
+            _whole(folder / COUNTS_FILE),
+            aside,
         )
 
     def losses(self, optimizer: int = 0) -> list[float]:
@@ -103,6 +118,10 @@ class Recording:
             if (one["site"], one["kind"]) == measure
         }
         return sorted(found.items())
+
+
+def _whole(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
