@@ -12,6 +12,7 @@ import math
 from pathlib import Path
 from typing import Literal
 
+from thalweg.doctor import holding_out
 from thalweg.doctor.control import Control, controlled
 from thalweg.doctor.ranking import Candidate
 from thalweg.doctor.refusals import (
@@ -70,6 +71,7 @@ class Examination:
         self.budget, self.began, self.wants_control = budget, began, control
         self.base: Run | None = None
         self.measure: Measure = None
+        self.without_held_out: str | None = None  # why there is none, once that was asked
         self.searches: list[Search] = []
         self.control: Control | None = None
         self.interrupted = False
@@ -105,6 +107,21 @@ class Examination:
             made = max((row["step"] + 1 for row in base.recording.steps), default=1)
             self.bench.max_steps = min(made, self.bench.max_steps or made)
             self.measure = None  # the evaluation at the script's end was never reached
+        if self.measure is None and self._decidable:
+            self._hold_out(base)
+
+    def _hold_out(self, base: Run) -> None:
+        """Watch it again with samples set aside, and compare runs by their loss, if that is one."""
+        self.without_held_out = holding_out.refusal(base.recording.counts)
+        if self.without_held_out:
+            return
+        self.bench.set_aside = holding_out.share(base.recording.counts)
+        again = self.bench.watch((), self.bench.max_seconds)
+        self.without_held_out = holding_out.flaw(again.recording)
+        if self.without_held_out:
+            self.bench.set_aside = 0.0
+        else:
+            self.base, self.measure = again, holding_out.MEASURE
 
     @property
     def seen(self) -> Evidence | None:

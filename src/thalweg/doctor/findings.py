@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from thalweg.doctor import holding_out
 from thalweg.doctor.confidence import confidence, left_for
 from thalweg.doctor.examination import Examination
 from thalweg.doctor.patch import patch
@@ -18,6 +19,7 @@ from thalweg.doctor.search import Proved, Search
 from thalweg.doctor.standing import standing
 from thalweg.doctor.verification import Verification
 from thalweg.obstacles.suspicion import Proof
+from thalweg.recorder.recording import name_of_measure
 
 ALTERNATIVE = 0.35  # what a suspicion must be worth to be told as another explanation
 MOST_ALTERNATIVES = 2
@@ -167,9 +169,13 @@ def _trial(examined: Examination, run: Run, share: float) -> dict[str, Any]:
 
 def measure_name(examined: Examination) -> str:
     """What the runs are compared by."""
-    return (
-        f"{examined.measure[1]} at {examined.measure[0]}" if examined.measure else "training loss"
-    )
+    return name_of_measure(examined.measure) if examined.measure else "training loss"
+
+
+def compared_by(examined: Examination) -> str:
+    """What runs are compared by where the script evaluates nothing, and why; else empty."""
+    why = examined.without_held_out
+    return "" if why is None else holding_out.says(why)
 
 
 def _strict(data: Any) -> Any:
@@ -203,6 +209,7 @@ def _report(examined: Examination) -> dict[str, Any]:
         },
         "verdict": verdict,
         "reason": reason,
+        "compared_by": compared_by(examined),
         "findings": findings(examined),
         "ruled_out": ruled_out(examined),
         "suspicions": suspicions(examined),

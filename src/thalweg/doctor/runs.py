@@ -15,6 +15,7 @@ from thalweg.doctor.standing import Measure, Standing, standing
 from thalweg.doctor.stopping import Ceiling
 from thalweg.interventions import Intervention
 from thalweg.recorder import Recording
+from thalweg.recorder.recording import name_of_measure
 from thalweg.trials import Outcome, Runner, Trial
 from thalweg.trials import Progress as TrialProgress
 
@@ -53,7 +54,7 @@ def measure_data(recording: Recording, measure: tuple[str, str], found: Standing
     """A measure and its values over the steps."""
     values = [[s, v if math.isfinite(v) else None] for s, v in recording.series(measure)]
     return {
-        "name": f"{measure[1]} at {measure[0]}",
+        "name": name_of_measure(measure),
         "higher_is_better": found.higher_is_better,
         "values": values[-POINTS_OF_A_CURVE:],
     }
@@ -100,6 +101,7 @@ class Bench:
         max_seconds: A single run's limit.
         deadline: A value of ``time.monotonic()``.
         ceilings: What ends a changed run early (:mod:`.stopping`).
+        set_aside: Which share of the samples is kept out of training.
         seeds_of: The folder of the run whose seeds every other one states.
         says: Hears what is going on: a sentence, the runs done and the runs planned.
     """
@@ -111,6 +113,7 @@ class Bench:
     max_steps: int | None = None
     max_seconds: float = 60.0
     ceilings: Sequence[Ceiling] = ()
+    set_aside: float = 0.0
     seeds_of: Path | None = None
     runs: dict[tuple[str, int], Run] = field(default_factory=dict)
     planned: int = 0
@@ -142,7 +145,8 @@ class Bench:
         what = [one.as_data() for one in wanted.interventions]
         same_loss = what and not any(one.changes_loss for one in wanted.interventions)
         limits = [list(one) for one in self.ceilings] if same_loss and not full else []
-        options = {"interventions": what, "full": full, "ceilings": limits}
+        options: dict[str, Any] = {"interventions": what, "full": full, "ceilings": limits}
+        options["set_aside"] = self.set_aside
         return self.runner.trial(
             wanted.name,
             instruments=({"make": RECORD, **options},),
