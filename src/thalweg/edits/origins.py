@@ -28,6 +28,7 @@ class Origins:
 
     def __init__(self, source: Source, scopes: Scopes) -> None:
         self._source, self._scopes = source, scopes
+        self._known: dict[ast.expr, list[ast.AST]] = {}
         self._calls: dict[str, list[ast.Call]] = {}
         for call in source.walk(ast.Call):
             if isinstance(call.func, ast.Name):
@@ -35,6 +36,12 @@ class Origins:
 
     def of(self, expr: ast.expr) -> list[ast.AST]:
         """Expressions, functions, classes and imports that it may be; none if that is unknown."""
+        if expr not in self._known:
+            self._known[expr] = []  # what comes from itself is unknown
+            self._known[expr] = self._found(expr)
+        return self._known[expr]
+
+    def _found(self, expr: ast.expr) -> list[ast.AST]:
         try:
             return list(dict.fromkeys(self._follow(expr, 0)))
         except Unknown:

@@ -96,7 +96,7 @@ class Script:
             name = max(names, key=lambda one: len(names[one]))
             return name + full[len(names[name]) :], []
         package = full.rsplit(".", 1)[0] if full.startswith("thalweg.") else full.split(".")[0]
-        return full, [self._import_of(package)]
+        return full, [self.behind_imports(f"import {package}")]
 
     def _imported(self) -> list[tuple[str, str]]:
         """Names that the script's top level imports, each with its full name."""
@@ -112,12 +112,16 @@ class Script:
         body = self.source.tree.body
         return [one for one in body if isinstance(one, ast.Import | ast.ImportFrom)]
 
-    def _import_of(self, package: str) -> Replacement:
-        """A line that imports a package, behind the imports that are there."""
+    def behind_imports(self, line: str) -> Replacement:
+        """A line behind the imports of the script's top level.
+
+        Raises:
+            NotPlaced: It imports nothing.
+        """
         imports = self._imports()
         if not imports:
-            raise NotPlaced(f"the script imports nothing beside which {package} could be imported")
-        return after(self.source, imports[-1], f"import {package}")
+            raise NotPlaced("the script imports nothing behind which a line could stand")
+        return after(self.source, imports[-1], line)
 
 
 def _within(full: str, start: str) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Node = TypeVar("Node", bound=ast.AST)
 Thing = TypeVar("Thing")
@@ -47,6 +48,7 @@ class Source:
         self.text = text
         self.arguments = arguments
         self.tree = ast.parse(text)
+        self._walked: dict[type[ast.AST], list[Any]] = {}
         self._parents = {
             below: node for node in ast.walk(self.tree) for below in ast.iter_child_nodes(node)
         }
@@ -67,7 +69,10 @@ class Source:
 
     def walk(self, kind: type[Node]) -> list[Node]:
         """All nodes of a kind, in the order in which they stand."""
-        return ordered(node for node in ast.walk(self.tree) if isinstance(node, kind))
+        if kind not in self._walked:
+            found = (node for node in ast.walk(self.tree) if isinstance(node, kind))
+            self._walked[kind] = ordered(found)
+        return self._walked[kind]
 
     def parent(self, node: ast.AST) -> ast.AST | None:
         """The node that this one stands directly in."""
@@ -115,9 +120,9 @@ class Source:
 
     def line_of(self, offset: int) -> tuple[int, int]:
         """Where the line around an offset begins, and where its text ends."""
-        starts = [start for start, _ in self._lines if start <= offset]
-        text = self._lines[len(starts) - 1][1]
-        return starts[-1], starts[-1] + len(text.rstrip("\r\n"))
+        at = bisect_right(self._lines, offset, key=lambda line: line[0]) - 1
+        start, text = self._lines[at]
+        return start, start + len(text.rstrip("\r\n"))
 
     def changed(self, replacements: Iterable[Replacement]) -> str:
         """The text with every replacement made.

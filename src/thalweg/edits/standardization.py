@@ -123,14 +123,22 @@ def target_standardization(script: Script, change: TargetStandardization) -> lis
     predicted = [one for one in calls if without_gradients(script, one)]
     if not compared or len(compared) + len(predicted) != len(calls):
         raise NotPlaced("where the model's outputs are compared with targets is not seen")
-    place = script.source.statement(optimizers(script)[0].call)
-    _visible(script, place, calls)
     mean, std = fresh(script.source, ("target_mean", "target_std"))
     line = f"{mean}, {std} = {change.mean!r}, {change.std!r}"
     targets = [one.args[1] for _, losses in compared for one in losses]
-    return [before(script.source, place, line),
+    return [_known_to(script, calls, line),
             *(new for one in targets for new in _scaled(script, one, mean, std)),
             *(_back(script, one, mean, std) for one in predicted)]  # fmt: skip
+
+
+def _known_to(script: Script, calls: list[ast.Call], line: str) -> Replacement:
+    """A line before the optimizer, or behind the imports where calls do not see that place."""
+    place = script.source.statement(optimizers(script)[0].call)
+    try:
+        _visible(script, place, calls)
+    except NotPlaced:
+        return script.behind_imports(line)
+    return before(script.source, place, line)
 
 
 def _losses(script: Script, call: ast.Call) -> list[ast.Call]:

@@ -281,6 +281,15 @@ def remedy_lines(remedy: Data) -> list[RenderableType]:
     return lines
 
 
+def patch(diff: str) -> Text:
+    """A unified diff: what goes and what comes in the colours of before and after."""
+    colours = {"-": "red", "+": "green", "@": "dim"}
+    parts = [
+        (line, colours.get(line[:1], "")) for line in diff.rstrip("\n").splitlines(keepends=True)
+    ]
+    return Text.assemble(*parts)
+
+
 def evidence(measurements: Mapping[str, Data]) -> Table:
     """A table of what was measured."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
