@@ -330,13 +330,6 @@ def run_lines(baseline: Data, ascii_only: bool) -> Group:
         (line,) = sparklines([measure], SPARK_WIDTH, ascii_only=ascii_only)
         name = Text(baseline["measure"]["name"])
         table.add_row(name, Text(line), Text(f"ends at {number(settled(measure))}"))
-def patch(diff: str) -> Text:
-    """A unified diff: what goes and what comes in the colours of before and after."""
-    colours = {"-": "red", "+": "green", "@": "dim"}
-    parts = [(line, colours.get(line[:1], "")) for line in diff.splitlines(keepends=True)]
-    return Text.assemble(*parts)
-
-
     return Group(table, Text(f"It {ending(baseline)}.", "dim"))
 
 
