@@ -17,8 +17,8 @@ When not to trust it
     (schedule, scale of the gradient); the suspicion is weak without a rate near its limit.
 
 How it is proved
-    Inputs decorrelated, or an adaptive method at its usual settings, remove the harm while no
-    multiple of the rate does.
+    Inputs decorrelated, much momentum, or an adaptive method at its usual settings, remove the harm
+    while no multiple of the rate does.
 
 References
     LeCun et al., Efficient BackProp (1998), section 5; Goodfellow et al. (2016), section 8.2.1;
@@ -31,7 +31,12 @@ import math
 
 import numpy as np
 
-from thalweg.interventions import InputStandardization, LearningRate, OptimizerSwap
+from thalweg.interventions import (
+    InputStandardization,
+    LearningRate,
+    OptimizerSetting,
+    OptimizerSwap,
+)
 from thalweg.interventions.input_standardization import of_moments
 from thalweg.obstacles.evidence import Evidence
 from thalweg.obstacles.suspicion import Proof, Suspicion, shown, told
@@ -57,6 +62,8 @@ def judge(seen: Evidence) -> Suspicion | None:
         proofs.append((InputStandardization(of_moments(seen.recording.moments, decorrelate=True)),))
     if plain and seen.optimizer:
         proofs += [(OptimizerSwap("adam", 1e-2),), (OptimizerSwap("adam", 1e-3),)]
+        if not seen.setting("momentum", 0.0):  # 0.99 is Polyak's for a condition number of 4e4
+            proofs.append((OptimizerSetting({"momentum": 0.99, "nesterov": True}),))
     return Suspicion(
         CODE,
         strength,
