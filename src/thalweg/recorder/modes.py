@@ -16,6 +16,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import DeviceContext
 
+from thalweg.recorder.originals import meant
+
 STACK: Any = torch.overrides  # its functions for the stack of modes have no types
 Answer = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 ASKING = frozenset({"torch.nn.modules.transformer", "torch.nn.modules.activation"})
@@ -35,7 +37,7 @@ class Answering(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        return self._answer(func, args, kwargs or {})
+        return self._answer(meant(func), args, kwargs or {})
 
 
 def take_off(mode: TorchFunctionMode) -> int | None:
