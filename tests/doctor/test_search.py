@@ -9,7 +9,7 @@ from made_runs import SITE, run
 import thalweg.doctor.search as searching
 from thalweg.doctor.control import MOST, controlled, draws
 from thalweg.doctor.examination import Examination
-from thalweg.doctor.findings import findings, suspicions
+from thalweg.doctor.findings import findings, ruled_out, suspicions
 from thalweg.doctor.runs import name_of
 from thalweg.doctor.search import Search
 from thalweg.doctor.standing import standing
@@ -207,6 +207,23 @@ def test_a_remedy_that_does_not_hold_makes_room_for_the_next(knows):
     made = examined(world)
     assert causes(made) == ["b"]
     assert [one.suspicion.cause for one, _ in made.failed] == ["a"]
+
+
+def test_of_a_cause_the_second_proof_is_verified_where_the_first_does_not_hold(knows):
+    knows(obstacle("a", 0.9, CLEAR, START), obstacle("b", 0.8, CLIP))
+    world = World(lambda done: 0.8 if done & (names(START) | names(CLIP)) else 0.5)
+    sure = world._end
+
+    def end(changed, seed):
+        if name_of(changed) == name_of(CLEAR):
+            return run(LEARNS, [0.9 if seed == 0 else 0.4], changed, seed)
+        return sure(changed, seed)
+
+    world._end = end
+    made = examined(world)
+    assert (causes(made), made.remedy) == (["a"], START)
+    assert [one.proof for one, _ in made.failed] == [CLEAR]
+    assert [one["cause"] for one in ruled_out(made)] == []
 
 
 def test_another_change_that_mends_as_much_is_told_as_an_alternative(knows):

@@ -34,6 +34,7 @@ class Candidate:
         run: That trial; None if none was made.
         share: The part of the harm that it removed, against the best run of all.
         helped: Whether that is more than one comparison can show by chance.
+        second: The same suspicion with the proof that helped next best, if one did.
     """
 
     suspicion: Suspicion
@@ -41,6 +42,7 @@ class Candidate:
     run: Run | None
     share: float
     helped: bool
+    second: Candidate | None = None
 
     @property
     def worth(self) -> float:
@@ -91,6 +93,9 @@ def _candidate(
     tried = [proof for proof in suspicion.proofs if name_of(proof) in runs]
     if not tried:
         return Candidate(suspicion, (), None, 0.0, False)
-    helped = [proof for proof in tried if counts(proof)]
-    chosen = max(helped or tried, key=removed)
-    return Candidate(suspicion, chosen, runs[name_of(chosen)], removed(chosen), bool(helped))
+    helped = sorted(filter(counts, tried), key=removed, reverse=True)
+    made = [Candidate(suspicion, one, runs[name_of(one)], removed(one), True) for one in helped]
+    if not made:
+        chosen = max(tried, key=removed)
+        return Candidate(suspicion, chosen, runs[name_of(chosen)], removed(chosen), False)
+    return replace(made[0], second=made[1] if len(made) > 1 else None)

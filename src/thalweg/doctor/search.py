@@ -82,12 +82,18 @@ class Search:
         self.suspicions = self._suspect()
         self._try()
         for one in [c for c in self.candidates if self._deserves(c, least_strength)][:TRIES]:
-            checked = self._verify(one.proof)
-            if checked.held:
-                self.proved.append(Proved(one, one.proof, checked, self.base.interventions))
+            if self._prove(one) or (one.second is not None and self._prove(one.second)):
                 return
-            self.failed.append((one, checked))
         self._control(least_strength)
+
+    def _prove(self, one: Candidate) -> bool:
+        """Verify the candidate's remedy; whether it held."""
+        checked = self._verify(one.proof)
+        if checked.held:
+            self.proved.append(Proved(one, one.proof, checked, self.base.interventions))
+        else:
+            self.failed.append((one, checked))
+        return checked.held
 
     def _control(self, least_strength: float) -> None:
         """A cause that no change mends, proved by one that should do harm and does none."""

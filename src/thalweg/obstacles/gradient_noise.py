@@ -78,13 +78,18 @@ def judge(seen: Evidence) -> Suspicion | None:
 
 
 def proofs_of(scale: float, steps: int) -> list[Proof]:
-    """Batches as much larger as the noise asks for and the run allows; annealing; averaging."""
+    """Batches as much larger as the noise asks for and the run allows; annealing; averaging.
+
+    Where a loop counts its updates, larger batches cost none of them: the largest are tried too.
+    """
     proofs: list[Proof] = [(Schedule(steps),), (Averaging(steps),)] if steps >= 2 else []
     factor = 2
     while factor < min(scale, LARGEST) and steps // (2 * factor) >= FEWEST:
         factor *= 2
     if steps // factor >= FEWEST:
         proofs.insert(0, (BatchSize(factor),))
+    if factor < LARGEST <= scale:
+        proofs.append((BatchSize(LARGEST),))
     return proofs
 
 
