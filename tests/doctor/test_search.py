@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from made_runs import SITE, run
 
@@ -259,6 +260,14 @@ def test_draws_are_the_same_for_a_seed_and_differ_between_seeds():
     seen = Evidence(World(lambda done: 0.5).watch((), 1.0).recording)
     assert [name_of(one) for one in draws(9, seen)] == [name_of(one) for one in draws(9, seen)]
     assert [name_of(one) for one in draws(9, seen, 1)] != [name_of(one) for one in draws(9, seen)]
+
+
+def test_inputs_that_are_not_finite_are_not_standardized_blindly():
+    recording = World(lambda done: 0.5).watch((), 1.0).recording
+    recording.moments |= {"mean0": np.array([np.nan]), "std0": np.array([1.0]), "count0": 9}
+    kinds = {one.kind for draw in draws(30, Evidence(recording)) for one in draw}
+    assert "input-standardization" not in kinds
+    assert "clipping" in kinds
 
 
 # what a random change gives, what the remedy gives, and the verdict between them

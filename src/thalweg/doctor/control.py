@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from thalweg.doctor.runs import Bench, Run, Wanted
 from thalweg.doctor.standing import Measure, Standing, better, improvement, preference, standing
 from thalweg.interventions import (
@@ -48,13 +50,21 @@ def _draw(chance: random.Random, seen: Evidence) -> tuple[Intervention, ...]:
         changed.append(OptimizerSwap("adam", 1e-3 * factor))
     else:
         changed.append(LearningRate(float(f"{factor:.3g}")))
-    if chance.random() < 0.5 and seen.recording.moments:
-        changed.append(InputStandardization(of_moments(seen.recording.moments)))
+    if chance.random() < 0.5:
+        changed += _standardized(seen)
     if chance.random() < 0.5:
         changed.append(Clipping(1.0))
     if chance.random() < 0.5:
         changed.append(Initialization(seen.scheme))
     return tuple(changed)
+
+
+def _standardized(seen: Evidence) -> list[Intervention]:
+    """The inputs standardized; nothing where none was seen, or not all of them are finite."""
+    moments = seen.recording.moments
+    if not moments or not all(np.isfinite(one).all() for one in moments.values()):
+        return []
+    return [InputStandardization(of_moments(moments))]
 
 
 @dataclass(frozen=True)

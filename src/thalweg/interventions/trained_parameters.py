@@ -1,15 +1,18 @@
 """Training every parameter: what the loss depends on is given to the optimizer.
 
-What it changes: at the first backward pass, leaf tensors that the loss differentiates and no
-optimizer has are appended to the first parameter group of the first optimizer.
+What it changes: before a backward pass, leaf tensors that the loss differentiates and no optimizer
+has are appended to the first parameter group of an optimizer: of the one that has most of what the
+loss differentiates, of several the latest. A layer that is replaced amid training is found too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
+from torch.optim.optimizer import Optimizer
 
 from thalweg.interventions.intervention import Intervention
 from thalweg.recorder.leaves import leaves_of, trainable, trained_by
@@ -21,7 +24,7 @@ class TrainedParameters(Intervention):
     """Give the optimizer the parameters that it was not given."""
 
     kind: ClassVar[str] = "trained-parameters"
-    _done: bool = field(default=False, init=False)
+    _seen: set[int] = field(default_factory=set, init=False, repr=False)
 
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
@@ -32,15 +35,19 @@ class TrainedParameters(Intervention):
         self._session = session
 
     def before_backward(self, loss: torch.Tensor) -> None:
-        """Append the missing parameters, once."""
+        """Append the missing parameters."""
         optimizers = self._session.optimizers
-        if self._done or not optimizers:
+        if not optimizers:
             return
-        self._done = True
-        known = {id(p) for p in trained_by(optimizers)}
         leaves = trainable(leaves_of(loss), optimizers)
+        if self._seen.issuperset(map(id, leaves)):
+            return
+        self._seen.update(map(id, leaves))
+        known = {id(p) for p in trained_by(optimizers)}
         missing = [leaf for leaf in leaves if id(leaf) not in known]
-        optimizers[0].param_groups[0]["params"].extend(missing)
+        # reversed: of several with as many the latest
+        best = max(reversed(optimizers), key=lambda one: _shared(one, leaves))
+        best.param_groups[0]["params"].extend(missing)
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
@@ -49,3 +56,9 @@ class TrainedParameters(Intervention):
     def edit(self) -> str:
         """A line of code."""
         return "self.layers = nn.ModuleList(layers)  # or add them to the optimizer's parameters"
+
+
+def _shared(optimizer: Optimizer, leaves: Sequence[torch.Tensor]) -> int:
+    """How many of the leaves an optimizer has."""
+    own = {id(p) for p in trained_by([optimizer])}
+    return sum(id(leaf) in own for leaf in leaves)

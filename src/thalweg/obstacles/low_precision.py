@@ -6,7 +6,9 @@ What it is
 
 How it is measured
     Among parameters of half precision: the share of entries that an update leaves bit for bit as
-    they were although their gradient is not zero, at the steps in full.
+    they were although their gradient is not zero, at the steps in full. Half-precision parameters
+    whose loss stops being finite are suspected as well: squares of small gradients, and an epsilon
+    of 1e-8, are zero in float16.
 
 When not to trust it
     Autocast over float32 parameters is not concerned. At the end of a schedule small updates are
@@ -21,6 +23,7 @@ References
 
 from __future__ import annotations
 
+import math
 import statistics
 
 from thalweg.interventions import MasterWeights
@@ -41,13 +44,15 @@ def judge(seen: Evidence) -> Suspicion | None:
         and "unchanged" in one
         and one["zeros"] is not None
     ]
-    if not lost or statistics.fmean(lost) < MOST:
+    share = statistics.fmean(lost) if lost else 0.0
+    left = not math.isfinite(seen.final_loss)
+    if not lost or (share < MOST and not left):
         return None
-    share = statistics.fmean(lost)
     return Suspicion(
         CODE,
-        0.95,
-        f"{share:.0%} of the updates of half-precision parameters round to no change at all.",
+        0.95 if share >= MOST else 0.85,
+        f"{share:.0%} of the updates of half-precision parameters round to no change at all"
+        + (", and the loss leaves the numbers." if left else "."),
         {
             "lost": shown(
                 share, "entries with a gradient that an update left unchanged", "share", MOST

@@ -42,16 +42,18 @@ def judge(seen: Evidence) -> Suspicion | None:
     grown = max(map(abs, before[-3:]), default=0.0) > 10 * max(abs(seen.losses[0]), 1e-30)
     called = seen.first.get("operations", [])
     singular = [name for name in SINGULAR if name in called]
-    if grown or not singular:
+    if grown:
         return None
+    calls = f"the step calls {', '.join(singular)}" if singular else (
+        "what is singular may lie in what the data go through before any weight"
+    )  # fmt: skip
     return Suspicion(
         CODE,
-        0.93,
-        f"The loss is not finite from step {broken} on, with nothing large before it; the step "
-        f"calls {', '.join(singular)}.",
+        0.93 if singular else 0.5,
+        f"The loss is not finite from step {broken} on, with nothing large before it; {calls}.",
         {
             "first_step": shown(broken, "first step whose loss is not finite", "steps"),
             "singular": shown(singular, "operations with a singular point that the step calls"),
         },
-        [(SafeOperations(),)],
+        [(SafeOperations(),), (SafeOperations(1e-4),)],
     )
