@@ -287,6 +287,21 @@ def test_a_perturbation_reaches_every_style(training):
     different(run(training), run(training, [Perturbation(0.1)]))
 
 
+def test_a_perturbation_comes_once_in_an_update_of_several_passes():
+    def accumulated(passes):
+        def inner():
+            w = torch.zeros(20, 4, dtype=torch.float64, requires_grad=True)
+            optimizer = SGD([w], lr=0.0)
+            for _ in range(passes):
+                w.sum().backward()
+            optimizer.step()
+            return [w]
+
+        return inner
+
+    equal(run(accumulated(3), [Perturbation(0.5)]), run(accumulated(1), [Perturbation(0.5)]))
+
+
 def test_a_saddle_is_left():
     def saddle():
         """x^2 - y^2 from where the second coordinate is zero: no gradient leads out."""
