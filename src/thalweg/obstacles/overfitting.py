@@ -5,9 +5,9 @@ What it is
     step fits them better and everything else worse.
 
 How it is measured
-    The script's own held-out readings over the steps, where it makes at least five: the last value
-    against the best one, and the training loss between the two. Without such readings it cannot be
-    seen from outside.
+    Held-out readings over the steps, where there are at least five, the script's own or those of
+    samples that the doctor sets aside: the last value against the best one, and the training loss
+    between the two. Without such readings it cannot be seen from outside.
 
 When not to trust it
     A noisy held-out set has a best value by chance: the best is taken of a running mean of three,

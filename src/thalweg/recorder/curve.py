@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from thalweg.recorder.recording import HIGHER_IS_BETTER, Recording
+from thalweg.recorder.recording import HIGHER_IS_BETTER, Recording, name_of_measure
 
 POINTS = 400
 
@@ -25,7 +25,7 @@ def measure_curve(recording: Recording, measure: tuple[str, str] | None) -> dict
         return None
     values = [[s, v if math.isfinite(v) else None] for s, v in recording.series(measure)]
     return {
-        "name": f"{measure[1]} at {measure[0]}",
+        "name": name_of_measure(measure),
         "higher_is_better": HIGHER_IS_BETTER.get(measure[1], False),
         "values": values[-POINTS:],
     }

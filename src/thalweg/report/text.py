@@ -128,6 +128,8 @@ def parts(data: Data, *, ascii_only: bool) -> Iterator[RenderableType]:
         return
     if data["ruled_out"]:
         yield from section("Ruled out", ruled_out(data["ruled_out"]))
+    if data.get("compared_by"):
+        yield Text(data["compared_by"], "dim")
     yield Text(budget_line(data), "dim")
 
 
