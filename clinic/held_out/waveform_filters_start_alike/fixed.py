@@ -49,9 +49,9 @@ cnn.apply(initialize)
 
 x, y = pulses(1600)
 x_test, y_test = pulses(800)
-optimizer = torch.optim.Adam(cnn.parameters(), lr=3e-3)
+optimizer = torch.optim.Adam(cnn.parameters(), lr=5e-3)
 loss_function = nn.CrossEntropyLoss()
-for epoch in range(8):
+for epoch in range(16):
     permutation = torch.randperm(len(x))
     losses = []
     for start in range(0, len(x), 64):
