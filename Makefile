@@ -8,7 +8,7 @@ DEMO   := examples/disappointing_digits.py
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test mutants lint bench bench-step bench-curvature bench-methods docs clean
+.PHONY: help demo test mutants lint bench bench-step bench-curvature bench-methods bench-watch docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench-curvature: $(PEERS)/.installed ## Measure curvature beside other libraries
 
 bench-methods: $(PEERS)/.installed ## Count what minimizers ask for, beside other libraries
 	$(PEERS)/bin/python benchmarks/methods.py --save benchmarks/results $(ARGS)
+
+bench-watch: $(VENV)/.installed-dev ## Measure what watching a run costs: half an hour
+	$(BIN)/python benchmarks/watching.py --save benchmarks/results $(ARGS)
 
 docs: $(VENV)/.installed-docs ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

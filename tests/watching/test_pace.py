@@ -53,6 +53,18 @@ def test_what_costs_nothing_is_spaced_by_the_length_of_the_run():
     assert max(gaps) < 1.07
 
 
+def test_shares_that_add_up_to_more_do_not_go_beyond_the_whole():
+    clock = Clock()
+    pace = Pace(0.05, clock)
+    clock.seconds = 100.0
+    pace.charge(LOOKING, 0.4)
+    pace.own = 4.6  # of 4.77 in all: what every step costs counts too
+    pace.spent[LOOKING] = 0.0
+    assert not pace.affords(LOOKING)
+    pace.own = 4.3
+    assert pace.affords(LOOKING)
+
+
 @pytest.mark.parametrize("step, due", [(0, 2), (1, 3), (40, 42), (100, 105), (1001, 1052)])
 def test_the_next_step_in_full(step, due):
     assert next_due(step) == due

@@ -1,5 +1,7 @@
 """A program that is watched computes the same numbers bit for bit, awake and asleep."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from observing import run, same
@@ -37,7 +39,8 @@ def steps(count, weights, optimizer):
 
 
 @pytest.mark.parametrize("between", [0, 1], ids=["at once", "after rest"])
-def test_modes_of_the_program_are_left_as_they_were(between, tmp_path):
+@pytest.mark.parametrize("around", [nullcontext, lambda: torch.device("cpu")], ids=["", "device"])
+def test_modes_of_the_program_are_left_as_they_were(around, between, tmp_path):
     # Entered while the session rests, they must be the ones that are left, whatever wakes then.
     seen = []
     for watched in (False, True):
@@ -45,9 +48,11 @@ def test_modes_of_the_program_are_left_as_they_were(between, tmp_path):
         optimizer = torch.optim.SGD([weights], lr=0.1)
         counting, lookout = Counting(), Lookout(tmp_path, tmp_path, 1e6, False, lambda _: None)
         session = Session([lookout] if watched else [], candidates=[optimizer])
-        with session:
+        with around(), session:
             steps(between, weights, optimizer)
-            with counting, torch.device("meta"):
+            with counting:
+                steps(4, weights, optimizer)
+            with torch.device("meta"):
                 steps(4, weights, optimizer)
                 assert torch.ones(1).is_meta
             assert not torch.ones(1).is_meta
