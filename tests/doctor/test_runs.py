@@ -21,6 +21,7 @@ class FakeRunner:
 
     def __init__(self, folder: Path):
         self.folder, self.asked, self.deadlines = folder, [], []
+        self.jobs = 1
 
     def trial(self, name, **options):
         return Trial(name, self.folder / "train.py", **options)
