@@ -67,10 +67,11 @@ class Watched:
         return self.given.pop(0)
 
 
-def made(evaluations=(), **known):
+def made(evaluations=(), ended="finished", **known):
     """A run with these counts, or what became of samples set aside."""
     found = run(FALLING, evaluations)
-    return replace(found, recording=replace(found.recording, **known))
+    outcome = replace(found.outcome, ended=ended)
+    return replace(found, outcome=outcome, recording=replace(found.recording, **known))
 
 
 def watched(*runs):
@@ -96,7 +97,11 @@ def test_the_run_with_samples_set_aside_is_the_one_to_compare_with():
 
 @pytest.mark.parametrize(
     "aside, words",
-    [({"set_aside": ASIDE | {"why": "it does not"}}, "it does not"), ({}, "did not come to its")],
+    [
+        ({"set_aside": ASIDE | {"why": "it does not"}}, "it does not"),
+        ({}, "did not come to its end"),
+        ({"set_aside": ASIDE, "ended": "crashed"}, "did not come to its end"),
+    ],
 )
 def test_what_tells_nothing_is_not_compared_by(aside, words):
     plain = made(counts=ENOUGH)

@@ -226,9 +226,20 @@ def test_statistics_of_a_batch_may_count_their_data(tmp_path):
     assert told(tmp_path)["why"] == ""
 
 
-def test_a_loss_of_nobodys_targets_is_never_read(tmp_path):
-    trained(standing_still(lambda out, x, y: out.square().mean()), WHOLE,
-            [SetAside(tmp_path, SHARE)])  # fmt: skip
+UNREAD = {
+    "no targets": lambda out, x, y: out.square().mean(),
+    "columns added up first": lambda out, x, y: (out - x.repeat(1, 10)).square().sum(0).mean(),
+    "each against each": lambda out, x, y: (out[:, :1] - x[:, 0]).square().mean(),
+    "rows that changed places": lambda out, x, y: (
+        (out - x.repeat(1, 10))[:, 0][torch.randperm(len(y))].abs().mean()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_loss_that_is_not_of_single_samples_is_never_read(name, tmp_path):
+    style = standing_still(UNREAD[name], lambda: network(SAMPLES))
+    trained(style, WHOLE, [SetAside(tmp_path, SHARE)])
     assert "no update was seen" in told(tmp_path)["why"]
     assert told(tmp_path)["readings"] == []
 

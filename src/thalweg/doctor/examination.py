@@ -117,7 +117,7 @@ class Examination:
             return
         self.bench.set_aside = holding_out.share(base.recording.counts)
         again = self.bench.watch((), self.bench.max_seconds)
-        self.without_held_out = holding_out.flaw(again.recording)
+        self.without_held_out = holding_out.flaw(again)
         if self.without_held_out:
             self.bench.set_aside = 0.0
         else:

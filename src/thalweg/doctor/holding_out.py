@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from thalweg.recorder import Recording
+from thalweg.doctor.runs import Run
 from thalweg.recorder.recording import SET_ASIDE
 
 MEASURE = (SET_ASIDE, "loss")
@@ -44,11 +44,11 @@ def refusal(counts: Mapping[str, Any]) -> str:
     return ""
 
 
-def flaw(recording: Recording) -> str:
+def flaw(run: Run) -> str:
     """Why what was set aside in this run tells nothing; empty if it does."""
-    if not recording.set_aside:
+    if run.outcome.ended == "crashed" or not run.recording.set_aside:
         return "a run with samples set aside did not come to its end"
-    return str(recording.set_aside["why"])
+    return str(run.recording.set_aside["why"])
 
 
 def says(why: str) -> str:

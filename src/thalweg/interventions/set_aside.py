@@ -64,7 +64,7 @@ class SetAside(Listener):
         self._entering: Call | None = None
         self._out = self._out_data = torch.empty(0, dtype=torch.int64)
         self._why = ""
-        self._checked = self._normalized = self._busy = False
+        self._checked = self._normalized = self._differentiating = False
 
     def started(self, session: Session) -> None:
         """Remember whose steps to count."""
@@ -72,7 +72,7 @@ class SetAside(Listener):
 
     def rewrite(self, call: Call) -> None:
         """Take the rows of samples set aside out of a loss."""
-        if self._busy or not torch.is_grad_enabled():
+        if self._differentiating or not torch.is_grad_enabled():
             return
         if not self._checked and entering(call) is not None:
             self._entering = call
@@ -103,7 +103,7 @@ class SetAside(Listener):
 
     def called(self, call: Call, result: Any) -> None:
         """Follow outputs to their loss, and remember what made it."""
-        if self._busy or not torch.is_grad_enabled() or not isinstance(result, torch.Tensor):
+        if not torch.is_grad_enabled() or not isinstance(result, torch.Tensor):
             return
         self._losses.follow(result)
         part = self._made.pop(id(call), None)
@@ -115,7 +115,7 @@ class SetAside(Listener):
 
     def before_backward(self, loss: torch.Tensor) -> None:
         """Note what the samples set aside would have lost."""
-        self._busy = True  # what a checkpoint computes again is no other pass
+        self._differentiating = True  # what a checkpoint computes again is no other pass
         self._pass = found = those_in(loss, self._pass)
         if not found:
             return
@@ -140,7 +140,7 @@ class SetAside(Listener):
 
     def after_backward(self, loss: torch.Tensor) -> None:
         """The next forward pass begins."""
-        self._pass, self._made, self._busy = [], {}, False
+        self._pass, self._made, self._differentiating = [], {}, False
         self._losses.clear()
 
     def finished(self) -> None:

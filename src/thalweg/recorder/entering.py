@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -22,17 +22,26 @@ SCALING = frozenset({"mul", "__mul__", "__rmul__"})  # a weight times the data, 
 MOST_PIECES, REMEMBERED = 64, 8
 
 
-def entering(call: Call) -> torch.Tensor | None:
+class Piece(NamedTuple):
+    """Data that has met trained weights."""
+
+    data: torch.Tensor
+    weight: torch.Tensor
+
+
+def entering(call: Call) -> Piece | None:
     """The data that meets trained weights in this call; None if none does."""
     name = plain(call.name)
     looked_up = call.name == "__getitem__"
     if name not in LAYERS and name not in SCALING and not looked_up:
         return None
     given = list(_tensors((*call.args, *call.kwargs.values())))
-    if not any(map(_is_weight, given)) or (looked_up and not _is_weight(given[0])):
-        return None
+    weight = next(filter(_is_weight, given), None)
     data = (one for one in given if one.dim() and one.numel() > 1 and not needs_gradient(one))
-    return next(data, None)
+    found = next(data, None)
+    if weight is None or found is None or (looked_up and weight is not given[0]):
+        return None
+    return Piece(found, weight)
 
 
 def _is_weight(tensor: torch.Tensor) -> bool:
@@ -95,29 +104,41 @@ class Keys:
         return self._known[name][1]
 
 
+def _is_another_batch(first: Piece, piece: Piece) -> bool:
+    same = piece.weight is first.weight
+    return same and piece.data.shape[:1] != first.data.shape[:1]
+
+
 class Entered:
     """What has entered since the last loss."""
 
     def __init__(self) -> None:
         self.keys = Keys()
-        self._pieces: list[torch.Tensor] = []
+        self._pieces: list[Piece] = []
 
     def clear(self) -> None:
         """The next forward pass begins."""
         self._pieces = []
 
-    def add(self, data: torch.Tensor) -> None:
-        """A piece of data has entered; the same one again is no news."""
-        if len(self._pieces) < MOST_PIECES and not any(one is data for one in self._pieces):
-            self._pieces.append(data)
+    def add(self, piece: Piece) -> None:
+        """A piece of data has entered; the same one again is no news.
+
+        Another number of samples at the first weights begins another pass: the script has computed
+        outputs that no loss was made of.
+        """
+        if self._pieces and _is_another_batch(self._pieces[0], piece):
+            self.clear()
+        known = any(one.data is piece.data for one in self._pieces)
+        if len(self._pieces) < MOST_PIECES and not known:
+            self._pieces.append(piece)
 
     def rows(self, count: int) -> Rows | None:
         """How so many rows of a loss belong to what has entered first."""
-        return rows_of(self._pieces[0], count) if self._pieces else None
+        return rows_of(self._pieces[0].data, count) if self._pieces else None
 
     def samples(self, rows: Rows) -> torch.Tensor:
         """The keys of the samples, from everything that has so many of them on that axis."""
-        first, *others = self._pieces
+        first, *others = (one.data for one in self._pieces)
         found = self.keys.of(first, rows.axis)
         for one in others:
             if (

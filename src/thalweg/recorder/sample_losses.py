@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from thalweg.recorder.anatomy import plain
-from thalweg.recorder.entering import Entered, Rows, entering
+from thalweg.recorder.entering import Entered, Piece, Rows, entering
 from thalweg.recorder.leaves import needs_gradient
 from thalweg.recorder.readings import SUBTRACTIONS
 from thalweg.recorder.sample_keys import joined
@@ -95,13 +95,13 @@ class SampleLosses:
         except Exception:  # tensors of any kind may stand there
             return None
 
-    def _enter(self, data: torch.Tensor | None) -> None:
-        if data is None:
+    def _enter(self, piece: Piece | None) -> None:
+        if piece is None:
             return
         if self._ended:  # another forward pass into the same loss
             self.entered.clear()
             self._ended, self._last = False, None
-        self.entered.add(data)
+        self.entered.add(piece)
 
     def follow(self, result: Any) -> None:
         """Hear of the result of the call that was heard of last: whether its rows are samples'."""
