@@ -8,7 +8,7 @@ DEMO   := examples/disappointing_digits.py
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test mutants lint bench bench-step bench-curvature bench-methods bench-watch docs clean
+.PHONY: help demo test gate mutants lint bench bench-step bench-curvature bench-methods bench-watch docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ demo: $(VENV)/.installed-all ## Diagnose a training script that disappoints, and
 
 test: $(VENV)/.installed-dev ## Run the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+gate: $(VENV)/.installed-dev ## Check the clinic: faults are real, healthy scripts are healthy
+	$(BIN)/python clinic/gate.py $(ARGS)
 
 mutants: $(VENV)/.installed-dev ## Plant mistakes in a copy of the source and see the tests find them
 	$(BIN)/python -m mutants $(ARGS)
