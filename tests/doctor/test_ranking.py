@@ -101,6 +101,13 @@ def test_unless_is_measured_against_the_cure_and_not_against_the_best():
     assert not found.helped  # SLOW removes 0.8 of what CLIP does, if little of what CLEAR does
 
 
+@pytest.mark.parametrize("other, falls", [(0.9, False), (0.93, False), (0.95, True)])
+def test_unless_a_rival_does_materially_better(other, falls):
+    rival = suspect("a", 0.9, CLIP, unless_better=[SLOW])
+    (found,) = ranked([rival], 0.5, (CLIP, 0.9), (SLOW, other))
+    assert found.helped is not falls
+
+
 def test_unless_without_a_run_changes_nothing():
     (found,) = ranked([suspect("a", 0.9, CLIP, unless=[SLOW])], 0.5, (CLIP, 0.9))
     assert found.helped

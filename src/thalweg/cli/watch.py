@@ -76,7 +76,7 @@ COMMAND = Command(
         "`thalweg diagnose` is for. The exit code is the script's."
     ),
     example="thalweg watch --html report.html train.py",
-    python="with thalweg.watch() as watching:\n    train()",
+    python="with thalweg.watch() as watching: ...",
     configure=configure,
     run=run,
     needs=("rich",),

@@ -63,7 +63,9 @@ def rank(
         fit = compare_fit and suspicion.fits
         found = _candidate(suspicion, runs, start, ends, best, fit)
         others = [ends[n] for n in map(name_of, suspicion.unless) if n in ends]
-        candidates.append(_unless_explained(found, others, start, ends))
+        found = _unless_explained(found, others, start, ends)
+        rivals = [ends[n] for n in map(name_of, suspicion.unless_better) if n in ends]
+        candidates.append(_unless_beaten(found, rivals, ends))
     return sorted(candidates, key=lambda one: -one.worth)
 
 
@@ -77,6 +79,16 @@ def _unless_explained(
     if not any(share(start, one, own) > EXPLAINED for one in others):
         return found
     return replace(found, helped=False)
+
+
+def _unless_beaten(
+    found: Candidate, rivals: Sequence[Standing], ends: Mapping[str, Standing]
+) -> Candidate:
+    """The candidate, fallen if one of the rivals does materially better than its own best proof."""
+    if found.run is None or not found.helped:
+        return found
+    own = ends[name_of(found.proof)]
+    return replace(found, helped=False) if any(better(own, one) for one in rivals) else found
 
 
 def _candidate(
@@ -93,7 +105,11 @@ def _candidate(
     tried = [proof for proof in suspicion.proofs if name_of(proof) in runs]
     if not tried:
         return Candidate(suspicion, (), None, 0.0, False)
-    helped = sorted(filter(counts, tried), key=removed, reverse=True)
+
+    def preferred(proof: Proof) -> tuple[float, tuple[float, float]]:
+        return removed(proof), preference(start, ends[name_of(proof)])
+
+    helped = sorted(filter(counts, tried), key=preferred, reverse=True)
     made = [Candidate(suspicion, one, runs[name_of(one)], removed(one), True) for one in helped]
     if not made:
         chosen = max(tried, key=removed)

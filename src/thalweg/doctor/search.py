@@ -145,9 +145,8 @@ class Search:
             if suspicion.cause in seen:
                 return
             seen.add(suspicion.cause)
-            self._make(
-                [(one, f"another reason than {suspicion.cause}") for one in suspicion.unless]
-            )
+            others = (*suspicion.unless, *suspicion.unless_better)
+            self._make([(one, f"another reason than {suspicion.cause}") for one in others])
 
     def _make(self, proofs: Iterable[tuple[Proof, str]]) -> None:
         """These trials, as far as there is time for them, and the ranking after them."""

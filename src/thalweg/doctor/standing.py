@@ -124,8 +124,15 @@ def share(base: Standing, other: Standing, best: Standing) -> float:
 
 
 def _closeness(other: Standing, best: Standing) -> float:
-    """Where the base gave nothing finite: 1 within a tenth of the best, less with the distance."""
+    """Where the base gave nothing finite: 1 near the best, less with the distance.
+
+    Near is a tenth of it; of errors and losses, that may differ by orders of magnitude, one order,
+    and three orders away nothing is left.
+    """
     if other.value is None or best.value is None:
         return 0.0
+    if not other.higher_is_better and best.value > 0 and other.value > 0:
+        orders = math.log10(other.value / best.value)
+        return min(1.0, max(0.0, 1.0 - (orders - 1) / 2))
     distance = abs(other.value - best.value) / max(abs(best.value), 1e-12)
     return 1.0 if distance <= 0.1 else max(0.0, 1.0 - distance)

@@ -21,7 +21,7 @@ When not to trust it
 
 How it is proved
     Larger batches, a rate that is annealed to zero, or the mean of the last iterates removes the
-    harm.
+    harm, and a tenth of the rate does not do materially better: then the rate was too high.
 
 References
     McCandlish et al., An empirical model of large-batch training (2018); Bottou, Curtis & Nocedal,
@@ -34,7 +34,7 @@ from __future__ import annotations
 import math
 import statistics
 
-from thalweg.interventions import Averaging, BatchSize, Schedule
+from thalweg.interventions import Averaging, BatchSize, LearningRate, Schedule
 from thalweg.obstacles.evidence import Evidence, Row
 from thalweg.obstacles.suspicion import Proof, Suspicion, shown, told
 
@@ -74,6 +74,7 @@ def judge(seen: Evidence) -> Suspicion | None:
         },
         proofs_of(scale, len(seen.losses)),
         fits=False,
+        unless_better=[(LearningRate(0.1),)],
     )  # fmt: skip
 
 

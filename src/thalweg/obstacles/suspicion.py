@@ -49,6 +49,9 @@ class Suspicion:
             worse and generalizes better is early stopping, not a cure of overshooting.
         unless: Changes that would explain it away: if one of them removes most of the harm, the
             suspicion falls. (No rate mends ill-conditioning.)
+        unless_better: Changes that explain it away only if they leave materially less of the harm
+            than its own best proof. (A smaller rate calms noise, too; one that does more than
+            larger batches and annealing was the better half of the cure.)
         controls: Changes that do harm unless the suspicion is right: a run that is no worse under
             one of them proves it. (Nothing is lost by permuting targets that tell nothing.)
     """
@@ -60,6 +63,7 @@ class Suspicion:
     proofs: Sequence[Proof] = ()
     fits: bool = True
     unless: Sequence[Proof] = ()
+    unless_better: Sequence[Proof] = ()
     controls: Sequence[Proof] = ()
 
 

@@ -18,8 +18,8 @@ When not to trust it
     layer also trains faster.
 
 How it is proved
-    Several times the units in all hidden layers, at the same settings, remove the harm, and no
-    other rate does.
+    Several times the units in all hidden layers, at the same settings, remove the harm, and neither
+    another rate nor the end of dropout and weight decay does.
 
 References
     Goodfellow, Bengio & Courville, Deep Learning (2016), section 5.2: capacity; Barron (1993): the
@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import statistics
 
-from thalweg.interventions import LearningRate, WiderLayers
+from thalweg.interventions import LearningRate, Regularization, WiderLayers
 from thalweg.obstacles.evidence import Evidence
 from thalweg.obstacles.suspicion import Suspicion, shown
 
@@ -63,7 +63,7 @@ def judge(seen: Evidence) -> Suspicion | None:
                                FALLS),
         },
         [(WiderLayers(list(range(count - 1)), count, factor=factor),)],
-        unless=[(LearningRate(0.1),), (LearningRate(10.0),)],
+        unless=[(LearningRate(0.1),), (LearningRate(10.0),), (Regularization(0.0),)],
     )  # fmt: skip
 
 
