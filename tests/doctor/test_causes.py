@@ -39,7 +39,6 @@ CAUSES_SLOW = [
     ("impedance_randn", "initialization-scale"),
     ("timid_start", "initialization-scale"),
     ("shapes_conv", "symmetric-initialization"),
-    ("products_network", "exploding-gradient"),
     ("pendulum_rollouts", "exploding-gradient"),
     ("narrow_sigmoids", "vanishing-gradient"),
     ("first_bit_rnn", "vanishing-gradient"),
@@ -60,6 +59,8 @@ CAUSES_SLOW = [
     ("brain_float", "low-precision"),
 ]
 MISSED = {
+    ("products_network", "exploding-gradient"): "of a run that leaves the numbers, a tenth of the "
+    "rate and an activation between its linear layers make as good a run as clipping does",
     ("features_without_graph", "untrained-parameters"): "what a block without gradients cuts off "
     "is seen to have none, but nothing yet suspects it"
 }
