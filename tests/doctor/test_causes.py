@@ -62,7 +62,7 @@ MISSED = {
     ("products_network", "exploding-gradient"): "of a run that leaves the numbers, a tenth of the "
     "rate and an activation between its linear layers make as good a run as clipping does",
     ("features_without_graph", "untrained-parameters"): "what a block without gradients cuts off "
-    "is seen to have none, but nothing yet suspects it"
+    "is seen to have none, but nothing yet suspects it",
 }
 HEALTHY_SLOW = [
     "autocast_moons", "lstm_counter", "conv_batchnorm", "noisy_labels", "gan_line",
