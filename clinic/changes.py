@@ -125,8 +125,12 @@ def moments(batch: Tensor) -> tuple[Tensor, Tensor]:
     return batch.mean(across, keepdim=True), torch.where(spread > 1e-8, spread, 1.0)
 
 
-def standardize(play: Callable[[], None], enough: int = 5000) -> None:
-    """Standardize what models are given, by what they saw while training in a first play."""
+def standardize(play: Callable[[], None], enough: int = 5000) -> Outermost:
+    """Standardize what models are given, by what they saw while training in a first play.
+
+    A model that is called without gradients alone (an average of weights, say) is given the moments
+    of one with inputs of the same shape.
+    """
     seen: dict[int, list[Tensor]] = {}
 
     def collect(which: int, batch: Tensor) -> None:
@@ -141,12 +145,14 @@ def standardize(play: Callable[[], None], enough: int = 5000) -> None:
     found = {which: moments(torch.cat(batches)) for which, batches in seen.items() if batches}
 
     def apply(which: int, batch: Tensor) -> Tensor | None:
-        if which not in found:
+        shape = moments(batch)[0].shape
+        alike = [pair for pair in found.values() if pair[0].shape == shape]
+        if which not in found and not alike:
             return None
-        mean, spread = found[which]
+        mean, spread = found[which] if which in found else alike[0]
         return ((batch - mean) / spread).to(batch.dtype)
 
-    Outermost(apply)
+    return Outermost(apply)
 
 
 def usual_initialization() -> None:

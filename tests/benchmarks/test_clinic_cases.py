@@ -18,7 +18,7 @@ CLINIC = Path(__file__).parents[2] / "clinic"
 sys.path.insert(0, str(CLINIC))
 
 from causes import CAUSES  # noqa: E402
-from changes import moments, rewrite  # noqa: E402
+from changes import moments, rewrite, standardize  # noqa: E402
 from gate import HALVES, main, metric, read  # noqa: E402
 from rule import Run, gains, is_better, share  # noqa: E402
 
@@ -189,6 +189,23 @@ def test_moments_are_per_feature_and_per_channel():
     assert spread.tolist() == [[1.0, 1.0]]  # a constant feature is left as it is
     images = torch.arange(16.0, dtype=torch.float64).reshape(2, 2, 2, 2)
     assert moments(images)[0].flatten().tolist() == [5.5, 9.5]
+
+
+def test_models_and_their_averages_are_given_standardized_inputs():
+    x = 5.0 + 3.0 * torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+    model, average = (torch.nn.Linear(2, 2) for _ in range(2))
+    for layer in (model, average):
+        torch.nn.init.eye_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    changed = standardize(lambda: model(x).sum().backward())
+    try:
+        with torch.no_grad():
+            outputs = [model(x), average(x)]
+    finally:
+        changed.stop()
+    for output in outputs:
+        torch.testing.assert_close(output.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
+        torch.testing.assert_close(output.std(0, correction=0), torch.ones(2))
 
 
 LINE = '''"""Fit a line."""
