@@ -174,7 +174,7 @@ ROWS = {
         "import os, sys\ntrain()\nos.execv(sys.executable, [sys.executable, '-c', 'input()'])"
     ),
     "seeds itself from the clock": Row(
-        "x, y = x[order], y * scale\ntrain()",
+        "x, y = x[order], y[order] * scale\ntrain()",
         training=FROM_THE_CLOCK + TRAINING.replace("torch.manual_seed(0)\n", ""),
         runs=3,
     ),

@@ -1,5 +1,6 @@
 """When a remedy holds: on every seed, by a margin, and by more than chance."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -114,3 +115,23 @@ def test_numbers_are_means_and_say_when_a_side_is_not_finite():
 def test_the_scripts_own_seed_comes_first():
     assert SEEDS[0] == 0
     assert len(set(SEEDS)) == len(SEEDS) >= 3
+
+
+# Runs that cannot be paired: before, after, whether it holds. Order is chance.
+UNPAIRED = {
+    "all better than all": ([0.5, 0.6, 0.7], [0.9, 0.8, 0.95], True),
+    "better pair by pair": ([0.5, 0.6, 0.7], [0.65, 0.8, 0.95], False),
+    "equal at the edge": ([0.5, 0.6, 0.7], [0.7, 0.8, 0.95], False),
+    "all better by less than the margin": ([0.5, 0.5, 0.5], [0.51, 0.52, 0.515], False),
+    "one of them not finite": ([0.5, None, 0.5], [0.9, 0.9, 0.9], True),
+    "none": ([], [], False),
+}
+
+
+@pytest.mark.parametrize("name", UNPAIRED)
+def test_runs_that_cannot_be_paired_are_compared_all_with_all(name):
+    before, after, holds = UNPAIRED[name]
+    for order in itertools.permutations(after):
+        found = dataclasses.replace(verification(before, list(order)), paired=False)
+        assert found.held is holds
+        assert not before or ("Every run with it" in found.says()) is holds

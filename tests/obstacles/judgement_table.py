@@ -59,6 +59,15 @@ def scales(*found):
     return [{"scale": one, "censored": None} for one in found]
 
 
+def with_room(scale, reach):
+    """Steps that could be this much longer, at this part of the largest stable rate."""
+    found = {"scale": scale, "censored": "above" if scale is None else None}
+    made = probed(healthy(), "critical", [found] * 6)
+    for one in made.samples:
+        one["probes"]["curvature"] |= {"reach": reach}
+    return made
+
+
 def leaping(times):
     return at_sample(healthy(RISING), 3, "parameters", gradient=0.2 * times)
 
@@ -187,10 +196,8 @@ ABOVE: Rows = {
         "not finite": lambda: healthy(BREAKS),
     },
     "learning-rate-too-low": {
-        "room for 21": lambda: probed(healthy(), "critical", scales(*[21.0] * 6)),
-        "room beyond sight": lambda: probed(
-            healthy(), "critical", [{"scale": None, "censored": "above"}] * 6
-        ),
+        "room for 21": lambda: with_room(21.0, 0.047),
+        "room beyond sight": lambda: with_room(None, 1e-3),
         "decayed away": lambda: healthy(rates=[0.1] * 15 + [0.0005] * 25),
     },
     "ill-conditioning": {"wide": lambda: eigenvalues(1.01 * ill_conditioning.WIDE)},
@@ -337,7 +344,8 @@ BELOW: Rows = {
         "ends less than twice as high": lambda: healthy([2.3] * 20 + [4.5] * 20),
     },
     "learning-rate-too-low": {
-        "room for 19": lambda: probed(healthy(), "critical", scales(*[19.0] * 6)),
+        "room for 19": lambda: with_room(19.0, 0.047),
+        "room along a valley, not between its walls": lambda: with_room(1000.0, 0.051),
         "decayed a little": lambda: healthy(rates=[0.1] * 15 + [0.0011] * 25),
         "diverged": lambda: probed(healthy(RISING), "critical", scales(*[100.0] * 6)),
     },

@@ -199,6 +199,39 @@ def test_what_training_prints_is_no_evaluation(name, tmp_path):
     assert recording.measure() is None
 
 
+LAST_PRINTS = {
+    "item": lambda loss: loss.item(),
+    "format": lambda loss: f"{loss:.4f}",
+    "detached": lambda loss: loss.detach().item(),
+    "its root": lambda loss: loss.detach().sqrt().item(),
+    "as a number": lambda loss: float(loss),
+}
+
+
+@pytest.mark.parametrize("name", LAST_PRINTS)
+@pytest.mark.parametrize("evaluates", [False, True])
+def test_the_last_training_loss_is_no_evaluation_after_training_either(name, evaluates, tmp_path):
+    def program(say):
+        x, y = table()
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+        if evaluates:
+            say(F.cross_entropy(model(x[:20]), y[:20]).item())
+        say(LAST_PRINTS[name](loss))
+        return model.parameters()
+
+    outcome, recording = recorded(program, tmp_path)
+    measure = recording.measure()
+    assert (measure is not None) == evaluates
+    if measure:
+        assert recording.series(measure) == [(3, pytest.approx(float(outcome.said[0])))]
+
+
 QUIET = {
     "weights": lambda model: model[0].weight.norm().item(),
     "weights without gradients": lambda model: model[0].weight.detach().square().sum().item(),
@@ -282,7 +315,13 @@ def test_training_prints_do_not_crowd_evaluations_out(tmp_path):
     def train():
         x, y = table()
         model = network()
-        descend(model, torch.optim.SGD(model.parameters(), lr=0.3), x, y, lambda value: None, 30)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+        for _ in range(30):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.item()  # before it is differentiated, so that it could be anything
+            loss.backward()
+            optimizer.step()
         with torch.no_grad():
             return F.cross_entropy(model(x), y).item()
 

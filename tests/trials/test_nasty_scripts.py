@@ -95,6 +95,13 @@ ROWS = {
     ),
     "leaves by os._exit(7)": Row("import os; os._exit(7)", "crashed", 7, "os._exit(7)"),
     "leaves by os._exit(0)": Row("import os; os._exit(0)", "finished", 0, "os._exit(0)"),
+    "leaves by os._exit in a child": Row(
+        "import os\nif os.fork() == 0: os._exit(9)\nprint(os.waitstatus_to_exitcode(os.wait()[1]))",
+        stdout="9",
+    ),
+    "puts another program in its place": Row(
+        "import os; os.execlp('sleep', 'sleep', '1000')", reason="another program in its place"
+    ),
     "interrupts itself": Row("raise KeyboardInterrupt", "crashed", 130, "KeyboardInterrupt"),
     "wants memory": Row("x = bytearray(1 << 62)", "crashed", 1, "MemoryError"),
     "recurses": Row("def f(): f()\nf()", "crashed", 1, "RecursionError"),

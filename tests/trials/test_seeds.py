@@ -1,5 +1,6 @@
 """Shifted seeds against seeds shifted by hand."""
 
+import itertools
 import random
 
 import numpy
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from thalweg.trials.seeds import STRIDE, shifted
+from thalweg.trials.stated_seeds import SEEDS, StatedSeeds
 
 SEED = 7
 
@@ -118,3 +120,59 @@ def test_stand_ins_are_what_they_stand_for():
 def test_a_negative_shift_is_refused():
     with pytest.raises(ValueError, match="shifted\\(-1\\)"), shifted(-1):
         pass
+
+
+# Scripts that seed themselves anew in every run; `clock` counts up as the time does.
+FROM_THE_CLOCK = {
+    "torch": lambda clock: (torch.manual_seed(next(clock)), torch.rand(1).item())[1],
+    "torch, in seconds": lambda clock: (torch.manual_seed(next(clock) + 0.5), torch.rand(1).item())[
+        1
+    ],
+    "Generator": lambda clock: torch.Generator().manual_seed(next(clock)).initial_seed(),
+    "random, in seconds": lambda clock: (random.seed(next(clock) + 0.5), random.random())[1],
+    "numpy": lambda clock: (numpy.random.seed(next(clock)), numpy.random.rand())[1],
+    "default_rng": lambda clock: numpy.random.default_rng(next(clock) + 2**70).random(),
+}
+
+
+def drawn(name, clock, folder, earlier=None, shift=0):
+    """Two runs' worth of one line's statements, under notes."""
+    with shifted(shift, StatedSeeds(folder, earlier)):
+        return [FROM_THE_CLOCK[name](clock) for _ in range(2)]
+
+
+@pytest.mark.parametrize("name", FROM_THE_CLOCK)
+def test_seeds_of_an_earlier_run_are_stated_again(name, tmp_path):
+    clock, folders = itertools.count(10**9), [tmp_path / str(n) for n in range(4)]
+    for folder in folders:
+        folder.mkdir()
+    first = drawn(name, clock, folders[0])
+    assert first != drawn(name, clock, folders[1])
+    assert first == drawn(name, clock, folders[2], folders[0])
+    other = drawn(name, clock, folders[3], folders[0], shift=1)
+    assert other != first
+    assert other == drawn(name, clock, folders[3], folders[0], shift=1)
+    assert first[0] != first[1]
+
+
+def test_a_run_without_notes_to_follow_states_its_own(tmp_path):
+    clock = itertools.count(5)
+    with shifted(0, StatedSeeds(tmp_path, tmp_path / "nowhere")):
+        assert torch.manual_seed(next(clock)).initial_seed() == 5
+    assert len((tmp_path / SEEDS).read_text().splitlines()) == 1
+
+
+def test_statements_beyond_the_earlier_runs_are_their_own(tmp_path):
+    def seeds(stated, first, count):
+        with shifted(0, stated):
+            return [torch.manual_seed(first + n).initial_seed() for n in range(count)]
+
+    assert seeds(StatedSeeds(tmp_path), 10, 2) == [10, 11]
+    assert seeds(StatedSeeds(None, tmp_path), 20, 3) == [10, 11, 22]
+
+
+def test_what_pytorch_states_itself_is_neither_noted_nor_replaced(tmp_path):
+    with shifted(0, StatedSeeds(tmp_path)):
+        sampler = torch.utils.data.RandomSampler(range(8))  # seeds a generator of its own
+        assert sorted(sampler) == list(range(8))
+    assert not (tmp_path / SEEDS).exists()

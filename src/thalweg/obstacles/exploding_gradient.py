@@ -6,8 +6,10 @@ What it is
     throws the parameters away; the loss leaps or stops being finite.
 
 How it is measured
-    The norm of the whole gradient at every step, the largest over the median, together with whether
-    the loss leaps above one and a half times where it began; and whether either stops being finite.
+    The norm of the whole gradient at every step over the median of those before it, at its largest
+    (that a gradient falls by orders of magnitude is what descent is for), together with whether
+    the loss leaps above one and a half times where it began (its first value, and the mean of the
+    first steps); and whether either stops being finite.
 
 When not to trust it
     A learning rate that is too high also makes gradients grow; a smaller rate then removes the harm
@@ -26,6 +28,8 @@ from __future__ import annotations
 
 import math
 import statistics
+from bisect import insort
+from collections.abc import Sequence
 from typing import Any
 
 from thalweg.interventions import Clipping, Initialization, LearningRate, Normalization
@@ -43,11 +47,12 @@ def judge(seen: Evidence) -> Suspicion | None:
     if not finite:
         return None
     usual = statistics.median(finite[: max(1, len(finite) // 2)])
-    leap = max(finite) / statistics.median(finite)
+    leap, largest = _leap(finite)
     broken = len(finite) < len([n for n in norms if n != 0]) or not math.isfinite(seen.final_loss)
     start = _relative(seen)
     # Leaving a saddle the gradient grows by orders of magnitude too, but the loss only falls.
-    rises = max(seen.losses[1:], default=0.0) > 1.5 * abs(seen.initial_loss)
+    began = max(abs(seen.losses[0]), abs(seen.initial_loss)) if seen.losses else 0.0
+    rises = max(seen.losses[1:], default=0.0) > 1.5 * began
     if not broken and leap < LEAP and not (rises and start >= LEAP):
         return None
     proofs: list[Proof] = [(Clipping(_round(usual)),), (Clipping(1.0),)]
@@ -59,16 +64,25 @@ def judge(seen: Evidence) -> Suspicion | None:
     return Suspicion(
         CODE,
         0.8 if broken else 0.6 if rises else 0.4,
-        f"The gradient's norm goes up to {told(max(finite), 2)}, {told(leap, 2)} times its median"
+        f"The gradient's norm goes up to {told(largest, 2)}, {told(leap, 2)} times its median"
         + ("; then it is no longer finite." if broken else "."),
         {
-            "leap": shown(leap, "largest gradient norm over the median", "times", LEAP),
+            "leap": shown(leap, "a gradient's norm over the median before it", "times", LEAP),
             "start": shown(start, "gradient norm over parameter norm at the first step", "", LEAP),
             "finite": shown(str(not broken), "whether loss and gradient stayed finite"),
         },
         proofs,
         unless=[(LearningRate(0.1),), (LearningRate(0.01),)],
     )
+
+
+def _leap(norms: Sequence[float]) -> tuple[float, float]:
+    """The largest ratio of a norm to the median of those before it, and that norm."""
+    found, before = [(1.0, norms[0])], [norms[0]]
+    for norm in norms[1:]:
+        found.append((norm / before[len(before) // 2], norm))
+        insort(before, norm)
+    return max(found)
 
 
 def _norm(sample: dict[str, Any]) -> float:

@@ -7,7 +7,8 @@ What it is
 How it is measured
     The critical rate along the actual update: how many times longer the step could have been before
     the loss of its own batch rises. The median over the steps in full of a run that is still
-    falling, and the rate at the end over the rate at the start.
+    falling; no more than the optimizer's own limit of stability leaves, since along a flat valley a
+    step could be long that its walls forbid. And the rate at the end over the rate at the start.
 
 When not to trust it
     Small steps are right at the end of a schedule, near a minimum, and for noisy batches, whose own
@@ -37,7 +38,8 @@ def judge(seen: Evidence) -> Suspicion | None:
     if not seen.samples or seen.diverged:
         return None
     scales = [_scale(found) for _, found in seen.probes("critical")]
-    room = statistics.median(scales) if scales else 1.0
+    along = statistics.median(scales) if scales else 1.0
+    room = min(along, _below_the_limit(seen))
     decay = _decay(seen)
     strength = 0.85 if room >= 100 else 0.75 if room >= 20 else 0.4
     proofs: list[Proof] = [(LearningRate(10.0),), (LearningRate(100.0),)]
@@ -62,6 +64,13 @@ def _scale(found: dict[str, object]) -> float:
     if isinstance(scale, float | int):
         return float(scale)
     return 1024.0 if found["censored"] == "above" else 0.0
+
+
+def _below_the_limit(seen: Evidence) -> float:
+    """How many times larger the rate could be before it reaches its limit; unbounded if unknown."""
+    known = [one["reach"] for _, one in seen.probes("curvature") if "reach" in one]
+    typical = statistics.median(known) if known else 0.0
+    return 1 / typical if typical > 0 else math.inf
 
 
 def _decay(seen: Evidence) -> float:

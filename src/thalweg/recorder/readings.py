@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import sys
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -64,11 +64,14 @@ class Origin:
         kind: ``value``, ``loss``, ``error``, ``rate``, ``error rate``, ``score``, or ``weights`` if
             no data came in.
         among: For a count of predictions, how many there were; else 0.
+        spent: Whether it is a loss that has been differentiated, and nothing else besides: the
+            training loss, wherever it is read.
     """
 
     training: bool
     kind: str = "value"
     among: int = 0
+    spent: bool = False
 
 
 @dataclass(slots=True)
@@ -117,10 +120,15 @@ class Readings(Listener):
         self._ways: list[int] = []
         self._folder, self._limit = folder, limit
         self._origins: dict[int, tuple[weakref.ref[torch.Tensor], Origin]] = {}
+        self._spent: weakref.ref[torch.Tensor] | None = None
 
     def started(self, session: Session) -> None:
         """Remember whose steps to count."""
         self._session = session
+
+    def before_backward(self, loss: torch.Tensor) -> None:
+        """What is read of this loss from now on is no evaluation."""
+        self._spent = weakref.ref(loss)
 
     def called(self, call: Call, result: Any) -> None:
         """Pass the descent on, and note what is read."""
@@ -132,6 +140,8 @@ class Readings(Listener):
         if not found:
             return
         origin = _next(call, found, alone=len(found) == len(given))
+        if all(one.spent for one in found):
+            origin = replace(origin, spent=True)
         if call.name in READERS:
             self._read(call, origin)
         elif call.name in EQUALITIES and isinstance(result, torch.Tensor):
@@ -154,7 +164,8 @@ class Readings(Listener):
         if is_leaf(tensor):
             return Origin(training=False, kind="weights")
         if needs_gradient(tensor):
-            return Origin(training=True, kind=kind_in_graph(tensor))
+            spent = self._spent is not None and self._spent() is tensor
+            return Origin(training=True, kind=kind_in_graph(tensor), spent=spent)
         known = self._origins.get(id(tensor))
         return known[1] if known and known[0]() is tensor else None
 
@@ -164,7 +175,7 @@ class Readings(Listener):
             self._note(origin.kind, origin, float(source.detach()), origin.among or 1)
 
     def _note(self, kind: str, origin: Origin, total: float, count: int) -> None:
-        if origin.kind == "weights" or len(self.readings) >= self._limit_of(origin):
+        if origin.kind == "weights" or origin.spent or len(self.readings) >= self._limit_of(origin):
             return
         (site, way), step = self._place(), self._session.step
         for last, via in zip(reversed(self.readings), reversed(self._ways), strict=True):

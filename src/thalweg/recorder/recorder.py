@@ -121,6 +121,7 @@ class Recorder(Listener):
 
     def before_backward(self, loss: torch.Tensor) -> None:
         """Note the loss, and take the tape that ends in it."""
+        self.readings.before_backward(loss)
         optimizers = self._session.optimizers
         self._staleness.look(optimizers, [] if optimizers else leaves_of(loss))
         if self._in_step and self._losses:
