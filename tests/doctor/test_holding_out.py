@@ -180,15 +180,15 @@ for epoch in range(10):
 """
 
 
-def diagnosed(folder, source):
+def diagnosed(folder, source, **options):
     path = folder / "train.py"
     path.write_text(source)
-    return diagnose(path, budget=600, control=False)
+    return diagnose(path, budget=600, control=False, **options)
 
 
 @pytest.mark.usefixtures("imported_once")
 def test_a_script_that_evaluates_nothing_is_found_to_overfit(tmp_path):
-    found = diagnosed(tmp_path, OVERFITS)
+    found = diagnosed(tmp_path, OVERFITS, only=["overfitting"])
     assert found.verdict == "obstructed", found.reason
     first = found.data["findings"][0]
     assert first["cause"] == "overfitting"
@@ -197,6 +197,7 @@ def test_a_script_that_evaluates_nothing_is_found_to_overfit(tmp_path):
     assert "set aside" in found.data["compared_by"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("imported_once")
 def test_a_sound_script_that_evaluates_nothing_is_accused_of_nothing(tmp_path):
     found = diagnosed(tmp_path, SOUND)
