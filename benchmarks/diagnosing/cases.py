@@ -37,7 +37,7 @@ class Case:
 def cases(folder):
     """All cases of a folder, by name."""
     found = []
-    for path in sorted(Path(folder).glob("*/case.json")):
+    for path in sorted(Path(folder).resolve().glob("*/case.json")):
         data = json.loads(path.read_text())
         found.append(Case(path.parent, tuple(data["accept"]), bool(data["higher_is_better"])))
     return found
