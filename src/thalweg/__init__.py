@@ -33,10 +33,12 @@ _PARTS = (
     "obstacles",
     "operators",
     "optim",
+    "pruning",
     "recorder",
     "report",
     "survey",
     "testing",
+    "training",
     "trials",
     "watching",
 )

@@ -1,0 +1,1 @@
+"""Pruning: which weights can go, told by the curvature of the loss."""
