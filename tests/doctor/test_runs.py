@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from made_runs import SITE, run
 
-from thalweg.doctor.runs import POINTS_OF_A_CURVE, Bench, Wanted, name_of
+from thalweg.doctor.runs import Bench, Wanted, name_of
 from thalweg.interventions import Clipping, LearningRate, OtherSign
+from thalweg.recorder.curve import POINTS
 from thalweg.trials import Outcome, Trial
 from thalweg.trials import Progress as TrialProgress
 
@@ -142,9 +143,9 @@ def test_a_run_without_a_measure_scores_by_its_training_loss():
 def test_long_curves_are_thinned_to_means(length):
     losses = [float(i) for i in range(length)]
     curve = run(losses).as_data(None, None, 0)["loss"]
-    stretch = math.ceil(length / POINTS_OF_A_CURVE)
+    stretch = math.ceil(length / POINTS)
     assert curve["steps"] == list(range(0, length, stretch))
-    assert len(curve["values"]) == len(curve["steps"]) <= POINTS_OF_A_CURVE
+    assert len(curve["values"]) == len(curve["steps"]) <= POINTS
     assert curve["values"][0] == pytest.approx((min(stretch, length) - 1) / 2)
 
 

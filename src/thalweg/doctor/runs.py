@@ -11,15 +11,13 @@ from typing import Any
 
 from thalweg.doctor.instruments import RECORD
 from thalweg.doctor.neighbours import disturbed
-from thalweg.doctor.standing import Measure, Standing, standing
+from thalweg.doctor.standing import Measure, standing
 from thalweg.doctor.stopping import Ceiling
 from thalweg.interventions import Intervention
 from thalweg.recorder import Recording
-from thalweg.recorder.recording import name_of_measure
+from thalweg.recorder.curve import loss_curve, measure_curve
 from thalweg.trials import Outcome, Runner, Trial
 from thalweg.trials import Progress as TrialProgress
-
-POINTS_OF_A_CURVE = 400
 
 
 @dataclass
@@ -43,33 +41,11 @@ class Run:
             "reason": self.outcome.reason,
             "seconds": self.outcome.seconds,
             "steps": max((row["step"] + 1 for row in self.recording.steps), default=0),
-            "loss": _thin(self.recording.losses(optimizer)),
-            "measure": None if measure is None else measure_data(self.recording, measure, found),
+            "loss": loss_curve(self.recording.losses(optimizer)),
+            "measure": measure_curve(self.recording, measure),
             "score": found.value,
             "gain": None if share is None or not math.isfinite(share) else share,
         }
-
-
-def measure_data(recording: Recording, measure: tuple[str, str], found: Standing) -> dict[str, Any]:
-    """A measure and its values over the steps."""
-    values = [[s, v if math.isfinite(v) else None] for s, v in recording.series(measure)]
-    return {
-        "name": name_of_measure(measure),
-        "higher_is_better": found.higher_is_better,
-        "values": values[-POINTS_OF_A_CURVE:],
-    }
-
-
-def _thin(losses: Sequence[float]) -> dict[str, Any]:
-    """A curve of at most 400 points: means over stretches, so that no leap is lost by luck."""
-    stretch = max(1, math.ceil(len(losses) / POINTS_OF_A_CURVE))
-    steps = list(range(0, len(losses), stretch))
-    means = [_mean(losses[at : at + stretch]) for at in steps]
-    return {"steps": steps, "values": [one if math.isfinite(one) else None for one in means]}
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 @dataclass(frozen=True)
