@@ -100,9 +100,9 @@ MUTANTS = [
         ("fullest = max(window, key", "fullest = min(window, key", "a late parameter decides"),
     ),
     *of(
-        "optim/wrappers/projection.py",
+        "optim/wrappers/units.py",
         EITHER,
-        ("clamp(unit_norm(p), min=max_unit_norm)", "unit_norm(p)", "onto the sphere, not the ball"),
+        ("torch.clamp(unit_norm(x), min=bound)", "unit_norm(x)", "onto the sphere, not the ball"),
     ),
     *of(
         "optim/wrappers/rescaling.py",

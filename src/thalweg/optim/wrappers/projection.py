@@ -13,11 +13,9 @@ Reference: Srebro & Shraibman (2005); Srivastava et al. (2014), section 5.1.
 
 from typing import Any
 
-from torch import clamp
-
 from thalweg.optim.hyperparameters import define
 from thalweg.optim.rule import Rule
-from thalweg.optim.wrappers.units import unit_norm
+from thalweg.optim.wrappers.units import within
 
 define(
     "max_unit_norm",
@@ -34,7 +32,7 @@ def bound_units(rule: Rule) -> Rule:
     def formula(p: Any, g: Any, *state: Any, max_unit_norm: Any, **hyper: Any) -> Any:
         p, *new = rule.formula(p, g, *state, **hyper)
         if max_unit_norm is not None:
-            p = p * (max_unit_norm / clamp(unit_norm(p), min=max_unit_norm))
+            p = within(p, max_unit_norm)
         return p, *new
 
     return rule.wrapped(
