@@ -1,0 +1,91 @@
+"""Snapshots: the model as it was at the end of each cycle of a learning rate with warm restarts.
+
+    schedule = CosineAnnealingWarmRestarts(optimizer, T_0=100, T_mult=2)     # stepped each step
+    snapshots = Snapshots(optimizer, model, at=cycle_ends(100, 2, cycles=3))
+    ...                                                                      # train as ever
+    probabilities = snapshots.outputs(x).softmax(-1).mean(0)
+
+Each cycle ends in a minimum, and the restart leads to another, so that one run gives several models
+for the time of one. Their mean prediction has at most the mean of their cross-entropies, because
+-log is convex. The schedule is PyTorch's own; where cycles have one length, the mean of the weights
+at their ends is `thalweg.optim.StochasticWeightAverage`.
+
+Reference: Loshchilov & Hutter (2017), *SGDR*, arXiv 1608.03983, equation 5; Huang, Li, Pleiss, Liu,
+Hopcroft & Weinberger (2017), *Snapshot ensembles*, arXiv 1704.00109.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.optim import Optimizer
+
+
+def cycle_ends(first: int, factor: int, cycles: int) -> list[int]:
+    """The last step of each cycle, counted from 1: first, first (1 + factor), ...
+
+    Args:
+        first: the length of the first cycle in steps, PyTorch's `T_0`.
+        factor: how many times as long as the last each cycle is, its `T_mult`.
+        cycles: how many.
+
+    Raises:
+        ValueError: one of them below 1.
+    """
+    if min(first, factor, cycles) < 1:
+        raise ValueError(f"cycle_ends({first}, {factor}, {cycles}): each is 1 or more.")
+    return [first * sum(factor**i for i in range(k)) for k in range(1, cycles + 1)]
+
+
+@final
+class Snapshots:
+    """Copies of a model after chosen steps of an optimizer.
+
+    Args:
+        optimizer: whose steps are counted, from 1.
+        model: what is copied: parameters and buffers.
+        at: the steps after which it is.
+    """
+
+    def __init__(self, optimizer: Optimizer, model: nn.Module, at: Collection[int]) -> None:
+        self.model, self.at, self.steps = model, frozenset(at), 0
+        self.states: list[dict[str, Tensor]] = []
+        self._hook = optimizer.register_step_post_hook(lambda *_: self.update())
+
+    def update(self) -> None:
+        """Count a step and copy the model if it is one of those; called after each step."""
+        self.steps += 1
+        if self.steps in self.at:
+            now = self.model.state_dict()
+            self.states.append({name: value.detach().clone() for name, value in now.items()})
+
+    @torch.no_grad()
+    def outputs(self, *inputs: Any) -> Tensor:
+        """What each copy makes of the inputs, in the mode that the model is in: (copies, ...).
+
+        Raises:
+            ValueError: there is no copy yet.
+        """
+        if not self.states:
+            raise ValueError(
+                f"Snapshots.outputs(...): no copy after {self.steps} steps; the first is made "
+                f"after {min(self.at, default='none')}."
+            )
+        return torch.stack([functional_call(self.model, state, inputs) for state in self.states])
+
+    def detach(self) -> None:
+        """Stop following the optimizer; the copies stay."""
+        self._hook.remove()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs."""
+        return {"steps": self.steps, "states": self.states}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that was saved."""
+        self.steps = state["steps"]
+        self.states = [dict(one) for one in state["states"]]
