@@ -70,10 +70,16 @@ def weight_noise(model: nn.Module, std: float) -> Iterator[None]:
     with ExitStack() as stack:
         for module, name, _ in found:
             parametrize.register_parametrization(module, name, GaussianNoise(std))
-            stack.callback(
-                parametrize.remove_parametrizations, module, name, leave_parametrized=False
-            )
+            stack.callback(_without_noise, module, name, [*module._parameters])
         yield
+
+
+def _without_noise(module: nn.Module, name: str, order: list[str]) -> None:
+    """Take the noise away, and give the parameters the order that optimizers number them by."""
+    parametrize.remove_parametrizations(module, name, leave_parametrized=False)
+    for own in (one for one in order if one in module._parameters):
+        parameter = module._parameters.pop(own)
+        module.register_parameter(own, parameter)
 
 
 def _refuse(place: Place, std: float) -> None:
