@@ -5,6 +5,7 @@ import json
 
 import pytest
 from scripts_and_edits import equal, run, script
+from torch.nn import functional as F
 
 from thalweg.interventions import (
     INTERVENTIONS,
@@ -28,6 +29,7 @@ from thalweg.interventions import (
     OptimizerSetting,
     OptimizerSwap,
     OtherSign,
+    Penalty,
     PermutedTargets,
     Perturbation,
     Regularization,
@@ -73,6 +75,7 @@ SOME = [
     OptimizerSwap("adam"),
     OptimizerSwap("sgd", 0.05, {"momentum": 0.9}),
     OtherSign(),
+    Penalty(0.1),
     PermutedTargets(),
     Perturbation(0.1, 3),
     Regularization(0.5),
@@ -86,6 +89,16 @@ SOME = [
     WiderLayers([0], 2, factor=3),
     WiderLayers([0], 2, units=20),
 ]
+
+
+def penalized():
+    """A script whose loss has a term of its own besides, so that there is one to be scaled."""
+
+    def loss(model, x, y):
+        decay = 1e-3 * sum(p.square().sum() for p in model.parameters())
+        return F.cross_entropy(model(x), y) + decay
+
+    return script(loss_of=loss)
 
 
 def settings(one):
@@ -110,7 +123,7 @@ def test_a_description_makes_the_same_again(one):
 @pytest.mark.parametrize("one", SOME, ids=lambda one: one.name())
 def test_a_description_does_not_change_by_being_used(one):
     again = from_data(one.as_data())
-    run(script(), [again])
+    run(penalized(), [again])
     assert again.as_data() == one.as_data()
 
 
@@ -124,9 +137,9 @@ def test_it_can_be_told_to_a_person(one):
 
 @pytest.mark.parametrize("one", SOME, ids=lambda one: one.name())
 def test_a_second_training_in_the_process_is_untouched(one):
-    before = run(script())
-    run(script(), [from_data(one.as_data())])
-    equal(run(script()), before)
+    before = run(penalized())
+    run(penalized(), [from_data(one.as_data())])
+    equal(run(penalized()), before)
 
 
 WRONG = {

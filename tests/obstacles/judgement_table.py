@@ -119,6 +119,11 @@ def decaying(decay, shrunk=0.5, **more):
     return at_sample(made, -1, "parameters", norm=2.0 * shrunk)
 
 
+def outweighed(explained):
+    told = {"explained": explained, "added": 1.0}
+    return probed(healthy(), "terms", [told | {"explained": 0.0}, told])
+
+
 def jittering(losses=HALF, **more):
     return probed(healthy(losses), "noise", [noisy(**more)] * 20)
 
@@ -286,6 +291,7 @@ ABOVE: Rows = {
     "over-regularization": {
         "coupled": lambda: decaying(1.01 * over_regularization.STRONG),
         "decoupled": lambda: decaying(40.4 * over_regularization.STRONG, kind="AdamW"),
+        "a term of the loss": lambda: outweighed(0.99 * over_regularization.EXPLAINED),
     },
     "stopped-too-early": {
         "still falling": lambda: falling(1.01 * stopped_too_early.FALL),
@@ -450,6 +456,7 @@ BELOW: Rows = {
     "over-regularization": {
         "coupled": lambda: decaying(0.99 * over_regularization.STRONG),
         "decoupled": lambda: decaying(39.6 * over_regularization.STRONG, kind="AdamW"),
+        "a term beside a fit": lambda: outweighed(1.01 * over_regularization.EXPLAINED),
     },
     "stopped-too-early": {
         "falling less": lambda: falling(0.99 * stopped_too_early.FALL),

@@ -164,3 +164,58 @@ def test_kinds_of_points(kind, tmp_path):
         optimizer.step()
 
     assert found(recorded(tmp_path, training), "curvature")[0]["point"] == kind
+
+
+def fitted(weight, loss_of, targets):
+    """A linear fit of eight targets or more under a penalty on its size."""
+
+    def training():
+        x = torch.randn(len(targets), 4, dtype=torch.float64)
+        outputs = targets.shape[1] if targets.is_floating_point() else 3
+        w = torch.randn(4, outputs, dtype=torch.float64, requires_grad=True)
+        optimizer = torch.optim.SGD([w], lr=0.01)
+        loss_of(x @ w, targets, weight * w.square().sum()).backward()
+        kept.append((x @ w).detach())
+        optimizer.step()
+
+    kept = []
+    return training, kept
+
+
+def squared(out, y, added):
+    return (out - y).square().mean() + added
+
+
+def by_function(out, y, added):
+    return added + torch.nn.functional.mse_loss(out, y)
+
+
+def classified(out, y, added):
+    return torch.nn.functional.cross_entropy(out, y) + added
+
+
+NUMBERS = torch.linspace(-3, 5, 24, dtype=torch.float64).reshape(12, 2)
+LABELS = torch.tensor([0, 1, 2, 2, 2, 1, 0, 2, 2, 2])
+
+
+@pytest.mark.parametrize(
+    "loss, y", [(squared, NUMBERS), (by_function, NUMBERS), (classified, LABELS)]
+)
+def test_what_is_added_to_a_loss_and_what_the_outputs_explain(loss, y, tmp_path):
+    training, kept = fitted(0.7, loss, y)
+    row = found(recorded(tmp_path, training), "terms")[0]
+    out = kept[0]
+    if y.is_floating_point():
+        explained = 1 - float((out - y).pow(2).sum() / (y - y.mean(0)).pow(2).sum())
+    else:
+        shares = [2 / 10, 2 / 10, 6 / 10]
+        constant = -sum(one * math.log(one) for one in shares)
+        chosen = out.log_softmax(1)[range(len(y)), y]
+        explained = 1 + float(chosen.mean()) / constant
+    assert row["explained"] == pytest.approx(explained, rel=1e-10)
+    assert row["added"] > 0
+
+
+def test_a_loss_without_a_term_of_its_own_has_no_terms(tmp_path):
+    training, _ = fitted(0.0, lambda out, y, _: (out - y).square().mean(), NUMBERS)
+    assert found(recorded(tmp_path, training), "terms") == {}

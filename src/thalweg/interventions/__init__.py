@@ -22,6 +22,7 @@ from thalweg.interventions.normalization import Normalization
 from thalweg.interventions.optimizer import OptimizerSwap
 from thalweg.interventions.optimizer_setting import OptimizerSetting
 from thalweg.interventions.other_sign import OtherSign
+from thalweg.interventions.penalty import Penalty
 from thalweg.interventions.permuted_targets import PermutedTargets
 from thalweg.interventions.perturbation import Perturbation
 from thalweg.interventions.registry import INTERVENTIONS, from_data
@@ -58,6 +59,7 @@ __all__ = [
     "OptimizerSetting",
     "OptimizerSwap",
     "OtherSign",
+    "Penalty",
     "PermutedTargets",
     "Perturbation",
     "Regularization",

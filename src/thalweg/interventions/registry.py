@@ -27,6 +27,7 @@ from thalweg.interventions.normalization import Normalization
 from thalweg.interventions.optimizer import OptimizerSwap
 from thalweg.interventions.optimizer_setting import OptimizerSetting
 from thalweg.interventions.other_sign import OtherSign
+from thalweg.interventions.penalty import Penalty
 from thalweg.interventions.permuted_targets import PermutedTargets
 from thalweg.interventions.perturbation import Perturbation
 from thalweg.interventions.regularization import Regularization
@@ -61,6 +62,7 @@ INTERVENTIONS: dict[str, type[Intervention]] = {
         OptimizerSetting,
         OptimizerSwap,
         OtherSign,
+        Penalty,
         PermutedTargets,
         Perturbation,
         Regularization,
