@@ -14,10 +14,9 @@ from section import Section
 
 from diagnosing.cases import metric_in, repaired
 from diagnosing.rate_ramp import RateRamp, suggested
-from thalweg.doctor.control import MOST, draws
+from thalweg.doctor.control import MOST, draws, standardized
 from thalweg.doctor.instruments import RECORD
-from thalweg.interventions import Clipping, InputStandardization, LearningRate, OptimizerSwap
-from thalweg.interventions.input_standardization import of_moments
+from thalweg.interventions import Clipping, LearningRate, OptimizerSwap
 from thalweg.obstacles.evidence import Evidence
 from thalweg.recorder import Recording
 from thalweg.trials import Runner
@@ -33,10 +32,7 @@ def tried(case, row):
         (plain,) = runner.run([_trial(runner, (), 60.0)])
         seen = Evidence(Recording.read(plain.folder))
         most = max(10.0, 3 * plain.seconds)
-        recipe = [Clipping(1.0)] + ([OptimizerSwap("adam", 1e-3)] if seen.optimizer else [])
-        if seen.recording.moments:
-            recipe.append(InputStandardization(of_moments(seen.recording.moments)))
-        changes = [tuple(recipe), *draws(runs, seen)]
+        changes = [_recipe(seen), *draws(runs, seen)]
         done = runner.run([_trial(runner, one, most) for one in changes])
         found = [metric_in(Path(one.stdout_path).read_text(errors="replace")) for one in done]
         pick = max if case.higher_is_better else min
@@ -47,6 +43,12 @@ def tried(case, row):
             "recipe": found[0],
             "rate finder": _by_finder(runner, seen, most),
         }
+
+
+def _recipe(seen):
+    """Clipping, Adam where an optimizer steps, standardized inputs where they have moments."""
+    adam = [OptimizerSwap("adam", 1e-3)] if seen.optimizer else []
+    return (Clipping(1.0), *adam, *standardized(seen))
 
 
 def _by_finder(runner, seen, most):

@@ -51,7 +51,7 @@ def _draw(chance: random.Random, seen: Evidence) -> tuple[Intervention, ...]:
     else:
         changed.append(LearningRate(float(f"{factor:.3g}")))
     if chance.random() < 0.5:
-        changed += _standardized(seen)
+        changed += standardized(seen)
     if chance.random() < 0.5:
         changed.append(Clipping(1.0))
     if chance.random() < 0.5:
@@ -59,7 +59,7 @@ def _draw(chance: random.Random, seen: Evidence) -> tuple[Intervention, ...]:
     return tuple(changed)
 
 
-def _standardized(seen: Evidence) -> list[Intervention]:
+def standardized(seen: Evidence) -> list[Intervention]:
     """The inputs standardized; nothing where none was seen, or not all of them are finite."""
     moments = seen.recording.moments
     if not moments or not all(np.isfinite(one).all() for one in moments.values()):
