@@ -35,7 +35,9 @@ def closure(name, seen):
     return seen
 
 core = closure("torch", set()) | closure("numpy", set()) | {"thalweg"}
-extras = {"rich", "altair", "jinja2", "vl_convert", "sklearn", "scipy"}
+extras = {"rich", "altair", "jinja2", "vl_convert", "sklearn", "scipy", "lightning",
+          "pytorch_lightning", "transformers", "accelerate", "tensorboard", "wandb", "mlflow",
+          "trackio"}
 third_party = {
     top for top, owners in packages_distributions().items()
     if top in extras or not set(map(normal, owners)) & core

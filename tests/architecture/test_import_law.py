@@ -21,10 +21,12 @@ LAW: dict[str, set[str]] = {
     "trials": {"recorder", "interventions"},
     "edits": {"interventions", "optim"},
     "doctor": {"obstacles", "trials", "interventions", "recorder", "edits"},
-    "watching": {"recorder", "obstacles", "report"},
+    "watching": {"recorder", "obstacles", "report", "operators"},
+    "integrations": {"watching", "report"},
     "survey": {"trials", "recorder", "curvature", "linalg", "operators", "optim"},
     "race": {"trials", "interventions"},
-    "training": {"optim", "minimize"},
+    # `operators`: batches and random states; `linalg`: quantiles of intervals
+    "training": {"optim", "minimize", "operators", "linalg"},
     "lectures": {
         "training",
         "landscapes",

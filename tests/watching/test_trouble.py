@@ -122,7 +122,7 @@ def test_the_last_good_state_is_that_before_the_step(name):
 
 
 def test_random_numbers_go_on_where_they_were():
-    from thalweg.watching.good_state import random_state
+    from thalweg.operators.saved_random_state import random_state
 
     def drawn():
         return (

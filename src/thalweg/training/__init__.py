@@ -1,1 +1,25 @@
-"""The lectures' training system: empirical risk minimized by a surrogate, and what mends it."""
+"""The lectures' training system: empirical risk minimized by a surrogate, and what mends it.
+
+    from thalweg.training import fit
+    from thalweg.training.losses import zero_one_loss
+
+    fitted = fit(model, cross_entropy, (x, y), (held_x, held_y), optimizer,
+                 metric=zero_one_loss, patience=5)
+
+`losses` holds surrogates of the 0-1 loss and what they promise; `regularization`, `normalization`,
+`initialization` and `strategies` what else the lectures teach.
+"""
+
+from thalweg.training.checkpoint import CheckpointError
+from thalweg.training.clipping import ClipNorm, ClipValue
+from thalweg.training.fit import fit
+from thalweg.training.history import Epoch, Fitted
+
+__all__ = [
+    "CheckpointError",
+    "ClipNorm",
+    "ClipValue",
+    "Epoch",
+    "Fitted",
+    "fit",
+]

@@ -7,9 +7,10 @@
 Nothing is proved here: what is suspected is proved by ``thalweg diagnose``.
 """
 
-from thalweg.watching.good_state import restore_random
+from thalweg.operators.saved_random_state import restore_random
 from thalweg.watching.lookout import Lookout
 from thalweg.watching.trouble import TrainingBroke, Trouble
 from thalweg.watching.watch import Watching
+from thalweg.watching.writing import Writer
 
-__all__ = ["Lookout", "TrainingBroke", "Trouble", "Watching", "restore_random"]
+__all__ = ["Lookout", "TrainingBroke", "Trouble", "Watching", "Writer", "restore_random"]

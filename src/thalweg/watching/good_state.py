@@ -11,20 +11,17 @@ Which batch would have come next is nowhere to be read, and no part of it.
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.optim.optimizer import Optimizer
 
+from thalweg.operators.saved_random_state import random_state
 from thalweg.watching.roots import names_in
 from thalweg.watching.tensors import is_finite
-
-CUDA: Any = torch.cuda  # its functions have no types
 
 
 def trained_by_all(optimizers: Sequence[Optimizer]) -> list[torch.Tensor]:
@@ -71,30 +68,6 @@ def _plain(part: Any) -> Any:
     if isinstance(part, torch.Tensor):
         return part.detach()
     return part if isinstance(part, int | float | complex | bool | str | None) else repr(part)
-
-
-def random_state() -> dict[str, Any]:
-    """The state of PyTorch's, NumPy's and Python's generators; nothing is drawn."""
-    kind, keys, *rest = np.random.get_state(legacy=True)
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": CUDA.get_rng_state_all() if CUDA.is_initialized() else [],
-        "numpy": [str(kind), torch.from_numpy(np.array(keys, dtype=np.int64)), *map(float, rest)],
-        "python": random.getstate(),
-    }
-
-
-def restore_random(state: Mapping[str, Any]) -> None:
-    """Put every generator where it was; ``state`` is ``random`` of a state that was kept."""
-    torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        CUDA.set_rng_state_all(state["cuda"])
-    kind, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state(
-        (kind, keys.numpy().astype(np.uint32), int(position), int(has_gauss), gauss)
-    )
-    version, words, gauss_next = state["python"]
-    random.setstate((version, tuple(words), gauss_next))
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:

@@ -105,6 +105,11 @@ class MethodOptimizer(torch.optim.Optimizer):
         return type(self).__name__
 
     @property
+    def takes_pairs(self) -> bool:
+        """Whether it was given the loss, so that its closure may return (outputs, targets)."""
+        return self._loss is not None
+
+    @property
     def status(self) -> Status:
         """How the last step ended; see `minimize.status`."""
         return self._report.ending.status
