@@ -80,6 +80,16 @@ def test_weights_have_the_same_spread(scheme):
         assert one.std().item() == pytest.approx(spread, abs=2 * error)
 
 
+def test_embeddings_have_the_same_spread():
+    table = "model = nn.Sequential(nn.Embedding(4000, 16), nn.Linear(16, 2))\n"
+    use = "optimizer = torch.optim.SGD(model.parameters(), 0.1)\nmodel(torch.arange(9))\n"
+    change = Initialization("unit-rows")
+    after = names_of(edited(HEAD + table + use, [change]).source)["model"][0].weight
+    under = names_of(HEAD + table + use, [change])["model"][0].weight
+    assert under.std().item() == pytest.approx(0.25, rel=0.02)
+    assert after.std().item() == pytest.approx(0.25, rel=0.02)
+
+
 @pytest.mark.parametrize("kind, gates", [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
 def test_each_gate_is_orthogonal(kind, gates):
     script = HEAD + RECURRENT.format(kind=kind)

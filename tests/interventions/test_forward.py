@@ -312,6 +312,24 @@ def test_orthogonal_weights_have_orthonormal_rows_or_columns(shape):
     torch.testing.assert_close(gram, torch.eye(len(gram)).double(), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("scheme", ["unit-rows", "he", "torch"])
+@pytest.mark.parametrize("table", [nn.Embedding, nn.EmbeddingBag])
+def test_tables_are_drawn_by_rows_of_length_one_and_by_nothing_else(table, scheme):
+    def inner():
+        rows, layer = table(3000, 64), nn.Linear(64, 8)
+        before = [p.detach().clone() for p in (rows.weight, layer.weight, layer.bias)]
+        layer(rows(torch.arange(10).reshape(2, 5)))
+        return [rows.weight, layer.weight, layer.bias, *before]
+
+    found = run(inner, [Initialization(scheme)])[:-1]
+    drawn = [not torch.equal(*pair) for pair in zip(found[:3], found[3:], strict=True)]
+    assert drawn == ([True, False, False] if scheme == "unit-rows" else [False, True, True])
+    if scheme == "unit-rows":
+        lengths = found[0].square().sum(1)
+        assert lengths.mean().item() == pytest.approx(1, rel=0.02)
+        assert (found[0] @ found[0].T).fill_diagonal_(0).square().mean() < 1.1 / 64
+
+
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 @pytest.mark.parametrize("alone", [False, True])
 def test_recurrent_matrices_are_orthogonal_gate_by_gate(kind, alone):

@@ -119,6 +119,11 @@ def decaying(decay, shrunk=0.5, **more):
     return at_sample(made, -1, "parameters", norm=2.0 * shrunk)
 
 
+def embedded(spread, kind="cross_entropy"):
+    made = changed(healthy(), "layers", [0], kind="embedding", gain=None)
+    return ended(made, kind=kind, outputs={"std": spread})
+
+
 def outweighed(explained):
     told = {"explained": explained, "added": 1.0}
     return probed(healthy(), "terms", [told | {"explained": 0.0}, told])
@@ -240,6 +245,7 @@ ABOVE: Rows = {
         "one layer": lambda: changed(
             healthy(), "layers", [1], gain=1.01 * initialization_scale.HIGH
         ),
+        "embeddings": lambda: embedded(1.01 * initialization_scale.SURE),
     },
     "unscaled-inputs": {
         "spread": lambda: features(spread=10.1),
@@ -389,6 +395,11 @@ BELOW: Rows = {
         "small": lambda: changed(healthy(), "layers", gain=1.01 * initialization_scale.LOW),
         "large": lambda: changed(healthy(), "layers", gain=0.99 * initialization_scale.HIGH),
         "twins": lambda: changed(healthy(), "layers", gain=9.0, twins=1.0),
+        "embeddings": lambda: embedded(0.99 * initialization_scale.SURE),
+        "large numbers": lambda: embedded(9 * initialization_scale.SURE, kind="mse_loss"),
+        "large logits without embeddings": lambda: ended(
+            healthy(), outputs={"std": 9 * initialization_scale.SURE}
+        ),
     },
     "unscaled-inputs": {
         "spread": lambda: features(spread=9.9),

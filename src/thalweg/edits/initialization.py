@@ -16,7 +16,9 @@ from thalweg.interventions import Initialization
 DRAWN = {"he": 'kaiming_normal_({}.weight, nonlinearity="relu")',
          "glorot": "xavier_normal_({}.weight)",
          "lecun": 'kaiming_normal_({}.weight, nonlinearity="linear")',
-         "orthogonal": "orthogonal_({}.weight)"}  # fmt: skip
+         "orthogonal": "orthogonal_({}.weight)",
+         "unit-rows": "normal_({0}.weight, std={0}.embedding_dim**-0.5)"}  # fmt: skip
+TABLES = ("Embedding", "EmbeddingBag")
 GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
 # Layers whose weights would have to be drawn in another way.
 OTHERS = ("Bilinear", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "RNN", "LSTM", "GRU",
@@ -52,9 +54,10 @@ def _layers(script: Script, model_name: str, scheme: str) -> tuple[list[str], li
     if unregistered(script):
         raise NotPlaced("the model keeps layers where its modules() does not find them")
     used = {script.origins.called(one).removeprefix(NN) for one in script.calls()}
-    if used & set(OTHERS):
+    drawn = TABLES if scheme == "unit-rows" else LINEAR
+    if drawn is LINEAR and used & set(OTHERS):
         raise NotPlaced("the model has weights that are not those of plain layers")
-    written = [script.written(NN + kind) for kind in LINEAR if kind in used]
+    written = [script.written(NN + kind) for kind in drawn if kind in used]
     if not written:
         raise NotPlaced("the script shows no layer")
     kinds = [text for text, _ in written]
@@ -65,6 +68,8 @@ def _layers(script: Script, model_name: str, scheme: str) -> tuple[list[str], li
         return [*head, f"        {layer}.reset_parameters()"], written[0][1]
     init, imports = script.written("torch.nn.init")
     lines = [f"        {init}.{DRAWN[scheme].format(layer)}"]
+    if drawn is TABLES:
+        return [*head, *lines], imports
     if _lacks_bias(script):
         lines.append(f"        if {layer}.bias is not None:")
         lines.append(f"            {init}.zeros_({layer}.bias)")

@@ -5,7 +5,9 @@ from a random stream of our own, so that the script's own stream of batches stay
 Biases that stand in the same call become zero. Schemes: ``he`` (He et al., 2015: deviation sqrt(2 /
 fan in)), ``glorot`` (Glorot & Bengio, 2010: sqrt(2 / (fan in + fan out))), ``lecun`` (LeCun et al.,
 1998: sqrt(1 / fan in)), ``torch`` (PyTorch's own: uniform in +-1 / sqrt(fan in), biases too),
-``orthogonal`` (Saxe et al., 2014). Recurrent matrices are always orthogonal.
+``orthogonal`` (Saxe et al., 2014). Recurrent matrices are always orthogonal. Tables of embeddings
+stay what they are, except by ``unit-rows``, which draws them and nothing else: normal, of deviation
+1 / sqrt(columns), so that a row has a length of about one and two rows a product of about zero.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from thalweg.recorder.anatomy import LAYERS, RECURRENT, plain
 from thalweg.recorder.entrances import AFTER_BIAS, PRODUCTS
 from thalweg.recorder.session import Call, Session
 
-SCHEMES = ("he", "glorot", "lecun", "torch", "orthogonal")
+SCHEMES = ("he", "glorot", "lecun", "torch", "orthogonal", "unit-rows")
 
 
 @dataclass
@@ -61,7 +63,8 @@ class Initialization(Intervention):
     def rewrite(self, call: Call) -> None:
         """Redraw the weights of a layer that is called for the first time."""
         name = plain(call.name)
-        if self._session.step or name not in LAYERS or name.startswith("embedding"):
+        tables = name.startswith("embedding")
+        if self._session.step or name not in LAYERS or tables != (self.scheme == "unit-rows"):
             return
         leaves = [one for one in _flat(call.args) if one.requires_grad and one.is_leaf]
         new = [one for one in leaves if id(one) not in self._seen]
@@ -86,6 +89,9 @@ class Initialization(Intervention):
                 weight.zero_()
             elif recurrent:
                 weight.copy_(self._gates(weight))
+            elif self.scheme == "unit-rows":
+                noise = torch.randn(weight.shape, generator=self._random, dtype=torch.float64)
+                weight.copy_(noise / math.sqrt(weight.shape[-1]))
             elif self.scheme == "orthogonal":
                 rows = weight.shape[0]
                 drawn = orthogonal(rows, weight.numel() // rows, self._random)
@@ -110,6 +116,8 @@ class Initialization(Intervention):
 
     def name(self) -> str:
         """A few words for a table."""
+        if self.scheme == "unit-rows":
+            return "embeddings of length one"
         return (
             "orthogonal recurrent weights"
             if self.recurrent_only or self.only is not None
@@ -122,6 +130,8 @@ class Initialization(Intervention):
             return "Initialize the recurrent weights as orthogonal matrices."
         if self.scheme == "torch":
             return "Leave the weights at PyTorch's own initialization."
+        if self.scheme == "unit-rows":
+            return "Initialize the embeddings with a deviation of 1 / sqrt(their size)."
         names = {"he": "He's", "glorot": "Glorot's", "lecun": "LeCun's"}
         scheme = names.get(self.scheme, "the orthogonal")
         return f"Initialize the weights by {scheme} scheme and the biases at zero."
@@ -136,6 +146,7 @@ class Initialization(Intervention):
             "lecun": "nn.init.kaiming_normal_(layer.weight, nonlinearity='linear')",
             "torch": "layer.reset_parameters()",
             "orthogonal": "nn.init.orthogonal_(layer.weight)",
+            "unit-rows": "nn.init.normal_(table.weight, std=table.embedding_dim**-0.5)",
         }[self.scheme]
 
 

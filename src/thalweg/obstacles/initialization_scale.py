@@ -8,7 +8,9 @@ What it is
 How it is measured
     For every layer the gain, rms(weights) x sqrt(fan in), before the first update: 1.4 for He's
     scheme, 1 for LeCun's, 0.58 for PyTorch's default. Together with the scale of what the last
-    layer gives over what enters. The reference range of a gain is 0.3 to 2.5.
+    layer gives over what enters. The reference range of a gain is 0.3 to 2.5. Where gains are in
+    range and there are embeddings: the deviation of the first logits; products of embeddings of
+    variance one grow like the square root of their size.
 
 When not to trust it
     Normalization layers make the scale immaterial; a deliberately small last layer is harmless.
@@ -33,10 +35,32 @@ from thalweg.recorder.anatomy import RECURRENT
 
 CODE = "initialization-scale"
 LOW, HIGH = 0.3, 2.5
+SURE = 4.0  # deviation of the logits at which a prediction is sure of itself
+LOGITS = frozenset({"cross_entropy", "binary_cross_entropy_with_logits"})
 
 
 def judge(seen: Evidence) -> Suspicion | None:
-    """Suspected when the gains, or their product through the depth, leave the reference range."""
+    """Suspected when gains, their product through the depth, or first logits leave their range."""
+    return _by_gains(seen) or _by_logits(seen)
+
+
+def _by_logits(seen: Evidence) -> Suspicion | None:
+    """From logits that are far apart before anything has been learned, with embeddings behind."""
+    ending = (seen.first.get("ending") or {}) if seen.samples else {}
+    spread = ending.get("outputs", {}).get("std") or 0.0
+    tables = [one for one in seen.layers() if one["kind"].startswith("embedding")]
+    if ending.get("kind") not in LOGITS or spread <= SURE or not tables:
+        return None
+    return Suspicion(
+        CODE,
+        0.9,
+        f"The logits start with a deviation of {told(spread, 2)}: the embeddings start too large.",
+        {"logits": shown(spread, "deviation of the outputs before the first update", "", SURE)},
+        [(Initialization("unit-rows"),)],
+    )
+
+
+def _by_gains(seen: Evidence) -> Suspicion | None:
     # recurrent weights are scaled by their states, not by their inputs
     plain = [one for one in seen.layers() if one["kind"] not in RECURRENT]
     gains = [one["gain"] for one in plain if one.get("gain") is not None]
