@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -59,6 +59,7 @@ class Recorder(Listener):
         limit: Called with the number of steps made after each step; may raise to end the run.
         wanted: Whether the step of this number is written down in full; two steps to the octave
             by default.
+        told: Called with what was written down of a step in full, and with its ``rate``.
     """
 
     only_looks: ClassVar[bool] = True
@@ -71,9 +72,10 @@ class Recorder(Listener):
         full: bool = True,
         limit: Callable[[int], None] | None = None,
         wanted: Callable[[int], bool] = in_full,
+        told: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ) -> None:
         self._folder, self._probes, self._full = folder, probes, full
-        self._wanted = wanted
+        self._wanted, self._told = wanted, told
         self._limit = limit or (lambda steps: None)
         self.tape = TapeRecorder()
         self.readings = Readings(str(script_folder))
@@ -217,6 +219,7 @@ class Recorder(Listener):
         self._earlier.keep(which, self._tapes)
         self._samples_file.write(json.dumps({"optimizer": which} | row) + "\n")
         self._samples_file.flush()
+        self._told({"optimizer": which, "rate": self._rate} | row)
 
     def _flush(self) -> None:
         for row in self._pending:
@@ -230,6 +233,7 @@ class Recorder(Listener):
 
     def finished(self) -> None:
         """Write the rest."""
+        self.readings.finished()
         self._flush()
         self._steps_file.close()
         self._samples_file.close()

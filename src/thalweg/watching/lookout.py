@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,6 +40,8 @@ class Lookout(Listener):
         budget: Share of the run's time that watching may take.
         stop: Whether to raise `TrainingBroke` when something breaks.
         hear: Called with the trouble when something breaks.
+        looked: Called with what was written down of a step that was seen in full; what it takes
+            is part of what looking costs.
 
     Attributes:
         pace: What watching has cost and may cost.
@@ -52,11 +54,14 @@ class Lookout(Listener):
     def __init__(
         self, folder: Path, script_folder: Path, budget: float, stop: bool,
         hear: Callable[[Trouble], None],
+        looked: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ) -> None:  # fmt: skip
         self.pace, self.sampled = Pace(budget), 0
         self._alarm_with = (self.pace, folder, stop, hear)
         probes = [Affordable(one, self.pace) for one in PROBES]
-        self._recorder = Recorder(folder, script_folder, probes, wanted=self._is_wanted)
+        self._recorder = Recorder(
+            folder, script_folder, probes, wanted=self._is_wanted, told=looked
+        )
         self._following = Following()
         self._due = 0
         self._in_step = False

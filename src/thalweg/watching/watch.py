@@ -19,6 +19,7 @@ from thalweg.watching.lookout import Lookout
 from thalweg.watching.roots import living_optimizers
 from thalweg.watching.suspicions import suspicions
 from thalweg.watching.trouble import TrainingBroke, Trouble
+from thalweg.watching.writing import Writer, Writing
 
 BUDGET = 0.05
 FOLDER = "thalweg-watch"
@@ -36,6 +37,8 @@ class Watching:
         script: What to call the run: its script and arguments; this process's own by default.
         hear: Called with the `Trouble` when something breaks; by default it is told on standard
             error.
+        writers: Who keeps what is seen: each step in full, what breaks as it breaks, and at the
+            end what is suspected (`thalweg.integrations` has some). They are closed at the end.
 
     Attributes:
         data: The report as plain data (schema 1), once the run has ended.
@@ -52,6 +55,7 @@ class Watching:
         folder: str | Path | None = None,
         script: tuple[str, Sequence[str]] | None = None,
         hear: Callable[[Trouble], None] | None = None,
+        writers: Sequence[Writer] = (),
     ) -> None:
         if not 0 < budget < math.inf:
             raise ValueError(f"watch(budget={budget}): give a share of the run's time, as in 0.05")
@@ -60,6 +64,7 @@ class Watching:
         self._wanted = None if folder is None else Path(folder)
         self._script = script or (sys.argv[0] or "this program", sys.argv[1:])
         self._hear = hear or told
+        self._writing = Writing(writers)
         self._ended = ("finished", "")
 
     def __enter__(self) -> Watching:
@@ -67,7 +72,9 @@ class Watching:
         self._folder = self._wanted or Path(tempfile.mkdtemp(prefix="thalweg-watch-"))
         self._folder.mkdir(parents=True, exist_ok=True)
         home = Path(self._script[0]).absolute().parent
-        self._lookout = Lookout(self._folder, home, self._budget, self._stop, self._broke)
+        self._lookout = Lookout(
+            self._folder, home, self._budget, self._stop, self._broke, self._writing.looked
+        )
         self._session = Session([self._lookout], candidates=living_optimizers())
         self._session.__enter__()
         self._lookout.measure_showing()
@@ -83,6 +90,8 @@ class Watching:
             self.failed(error)
         self._session.__exit__(kind, error, at)
         self.data = self._watched().as_data()
+        self._writing.ended(self.data)
+        self.data["budget"]["trouble"] += self._writing.failed
         if self._wanted is None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -114,6 +123,7 @@ class Watching:
             moved = shutil.move(trouble.state, kept / Path(trouble.state).name)
             trouble.load = trouble.load.replace(trouble.state, str(moved))
             trouble.state = str(moved)
+        self._writing.broke(trouble)
         self._hear(trouble)
 
     def _watched(self) -> Watched:
