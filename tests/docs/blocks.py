@@ -14,7 +14,11 @@ from pathlib import Path
 from textwrap import dedent
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "examples/README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "examples/README.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
 
 FENCE = re.compile(
     r"(?:<!-- check: (?P<check>[a-z ]+) -->\n)?"

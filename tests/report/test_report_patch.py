@@ -8,6 +8,7 @@ from rich.console import Console
 
 from thalweg import report
 from thalweg.report.html import render
+from thalweg.report.text import wrapped
 
 PATCH = """\
 --- train.py
@@ -63,3 +64,19 @@ def test_without_one_the_generic_line_is_shown(samples, diff):
         data["findings"][0]["remedy"]["diff"] = diff
     assert GENERIC in printed(data)
     assert f"<pre>{GENERIC}</pre>" in render(data)
+
+
+LONG = (
+    "+        accuracy = (model((test_x - mean) / std).argmax(1) == test_y).float().mean().item()"
+)
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 200])
+@pytest.mark.parametrize("line", [LONG, " " + LONG[1:], "@@ -1,3 +1,3 @@", "-x = 'a  b'", "+", ""])
+def test_a_line_too_long_goes_on_under_its_own_sign_and_deeper(line, width):
+    first, *rest = wrapped(line, width)
+    assert first.startswith(line[:9])
+    assert all(one.startswith(line[:1] + " " * 16) for one in rest)
+    assert " ".join([first, *(one[1:].strip() for one in rest)]) == line
+    assert bool(rest) == (len(line) > width)
+    assert all(len(one) <= max(width, 50) for one in (first, *rest))

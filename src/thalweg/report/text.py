@@ -3,10 +3,11 @@
 Reads well at 80 columns, without colour and in a pipe: colour only repeats what words say.
 """
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
@@ -277,19 +278,44 @@ def remedy_lines(remedy: Data) -> list[RenderableType]:
     """What to change, and the code that it comes to."""
     lines: list[RenderableType] = [Text(remedy["says"])]
     if remedy.get("diff"):
-        lines.append(Padding(patch(remedy["diff"]), (0, 0, 0, 2)))
+        lines.append(Padding(Patch(remedy["diff"]), (0, 0, 0, 2)))
     elif remedy["edit"]:
         lines.append(Padding(Text(remedy["edit"], "bold cyan"), (0, 0, 0, 2)))
     return lines
 
 
-def patch(diff: str) -> Text:
-    """A unified diff: what goes and what comes in the colours of before and after."""
-    colours = {"-": "red", "+": "green", "@": "dim"}
-    parts = [
-        (line, colours.get(line[:1], "")) for line in diff.rstrip("\n").splitlines(keepends=True)
-    ]
-    return Text.assemble(*parts)
+class Patch:
+    """A unified diff: what goes and what comes in the colours of before and after.
+
+    A line that is too long goes on below under its own sign and deeper than it began, so that it is
+    still read as code.
+    """
+
+    COLOURS: ClassVar = {"-": "red", "+": "green", "@": "dim"}
+
+    def __init__(self, diff: str) -> None:
+        self.lines = diff.rstrip().splitlines()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The lines as wide as there is room."""
+        for line in self.lines:
+            for one in wrapped(line, options.max_width):
+                yield Text(one, self.COLOURS.get(line[:1], ""), no_wrap=True)
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """A line of a diff as lines of at most ``width`` columns, where it has blanks to break at."""
+    sign, code = line[:1], line[1:]
+    depth = len(code) - len(code.lstrip()) + 8
+    found = textwrap.wrap(
+        code,
+        max(width - 1, depth + 12),
+        subsequent_indent=" " * depth,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+    return [sign + one for one in found] or [sign]
 
 
 def evidence(measurements: Mapping[str, Data]) -> Table:
