@@ -118,3 +118,33 @@ def test_standardized_targets_train_the_same_network(tmp_path):
     scaled = [loss * 15.0**2 for loss in after["losses"]]
     assert scaled == pytest.approx(under["losses"], rel=1e-3)
     assert scaled != pytest.approx(own[: len(scaled)], rel=1e-2)
+
+
+COLUMNS = """
+x = torch.linspace(-1, 1, 120).reshape(40, 3)
+y = x[:, :2].sin() * torch.tensor([40.0, 0.02]) + torch.tensor([200.0, 0.1])
+model = nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Linear(6, 2))
+optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+for epoch in range(5):
+    for i in range(0, 40, 8):
+        loss = F.mse_loss(model(x[i : i + 8]), y[i : i + 8])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+with torch.no_grad():
+    errors = (model(x) - y).abs().mean(0)
+"""
+
+
+def test_columns_of_targets_are_standardized_each_by_its_own_numbers():
+    change = TargetStandardization([200.0, 0.1], [20.0, 0.01], 1, 2)
+    lines = edited(HEAD + COLUMNS, [change]).source
+    assert (
+        "target_mean, target_std = torch.tensor([200.0, 0.1]), torch.tensor([20.0, 0.01])" in lines
+    )
+    after, under = names_of(lines), names_of(HEAD + COLUMNS, [change])
+    torch.testing.assert_close(after["errors"], under["errors"], rtol=1e-3, atol=0)
+    without = names_of(HEAD + COLUMNS)["errors"]
+    assert (after["errors"] < without / 2).all()
+    for one, other in zip(after["model"].parameters(), under["model"].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

@@ -84,6 +84,7 @@ SOME = [
     Schedule(6, "linear", 2),
     Shuffling(),
     TargetStandardization(2.0, 0.5, 1, 3, 1),
+    TargetStandardization([2.0, 0.0], [0.5, 3.0], 1, 3, 2, "cat"),
     TrainedParameters(),
     TrimmedLoss(0.3, 2),
     WiderLayers([0], 2, factor=3),
@@ -199,6 +200,9 @@ WRONG = {
     "factor": ({"kind": "regularization", "factor": 2.0}, "factor=2.0: give 0 to 1"),
     "margin": ({"kind": "safe-operations", "margin": 0}, "margin=0: give 0 to 1"),
     "deviation": ({"kind": "target-standardization", "std": 0.0}, "the deviation positive"),
+    "columns": (
+        {"kind": "target-standardization", "mean": [0.0, 1.0], "std": [1.0]}, "lists of as many",
+    ),
     "averaging": ({"kind": "averaging"}, "steps=0: give the steps of the run"),
     "averaging's begin": ({"kind": "averaging", "steps": 9, "since": 9}, "since=9: give 0 to 8"),
     "batch": ({"kind": "batch-size", "factor": 1}, "factor=1: give 2 or more"),

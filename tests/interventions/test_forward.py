@@ -468,6 +468,62 @@ def test_targets_are_standardized():
     equal(under, run(regression(True)), 1e-11)
 
 
+class Heads(nn.Module):
+    def __init__(self, join):
+        super().__init__()
+        self.trunk, self.heads = nn.Linear(4, 6), nn.ModuleList(nn.Linear(6, 1) for _ in range(3))
+        self.join = join
+
+    def forward(self, x):
+        hidden = torch.cat([self.trunk(x).tanh(), x[:, :0]], 1)  # no joining of outputs
+        return self.join([head(hidden) for head in self.heads])
+
+
+JOINED = {
+    "one layer": (lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)), 2, None),
+    "heads": (lambda: Heads(lambda parts: torch.cat(parts, 1)), 4, "cat"),
+    "stacked": (lambda: Heads(lambda parts: torch.stack([p[:, 0] for p in parts], 1)), 4, "stack"),
+}
+ERRORS = {
+    "squared": (F.mse_loss, 2), "absolute": (F.l1_loss, 1),
+    "by hand": (lambda out, y: (out - y).square().mean(), 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("error, power", ERRORS.values(), ids=ERRORS)
+@pytest.mark.parametrize("make, layers, joined_by", JOINED.values(), ids=JOINED)
+def test_columns_are_standardized_by_moments_of_their_own(make, layers, joined_by, error, power):
+    mean, std = [200.0, 0.5, -3.0], [40.0, 1.0, 0.02]
+
+    def regression(edited):
+        def inner():
+            x, y = table()
+            m, s = (torch.tensor(one, dtype=torch.float64) for one in (mean, std))
+            y = torch.stack([y, x[:, 0], x[:, 1]], 1) * s + m
+            model = make().double()
+            optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9)
+            for _ in range(6):
+                optimizer.zero_grad()
+                penalty = 1e-2 * sum(p.square().sum() for p in model.parameters())
+                (error(model(x), (y - m) / s if edited else y) + penalty).backward()
+                optimizer.step()
+            with torch.no_grad():
+                out = model(x) * s + m if edited else model(x)
+            return [*model.parameters(), out]
+
+        return inner
+
+    under = run(
+        regression(False), [TargetStandardization(mean, std, layers - 1, layers, power, joined_by)]
+    )
+    equal(under, run(regression(True)), 1e-9)
+
+
+def test_outputs_of_another_width_are_left_alone():
+    watched = run(script(), [TargetStandardization([1.0] * 4, [2.0] * 4, 1, 2)])
+    equal(watched, run(script()))
+
+
 # --------------------------------------------------------------------------------- the loss
 
 

@@ -191,6 +191,20 @@ def narrow(units, classes=20, **more):
     return made
 
 
+def with_columns(deviations):
+    """Targets and outputs of unit size, whose columns vary by so much, around one."""
+    made = ended(healthy(), kind="mse_loss", targets=(0.0, 1.0))
+    for one in made.samples:
+        one["ending"]["targets"]["columns"] = {"means": [1.0] * len(deviations), "stds": deviations}
+    return made
+
+
+def copying(made):
+    for one in made.samples:
+        one["reconstruction"] = 1.0
+    return made
+
+
 def following(part, at, **first):
     """A layer (activation) that is given what the one before it gave."""
     made = changed(healthy(HALF), part, [at], follows=at - 1)
@@ -260,6 +274,8 @@ ABOVE: Rows = {
         "tiny": lambda: ended(
             healthy(), kind="mse_loss", targets=(0.0, 1.3 / unscaled_targets.FAR)
         ),
+        "one column among others": lambda: with_columns([1.0, 0.98 / unscaled_targets.FAR]),
+        "beside a constant column": lambda: with_columns([3.0, 0.0, 0.09]),
     },
     "unshuffled-data": {"long runs": lambda: autocorrelated(10)},
     "class-imbalance": {"rare": lambda: rarest(0.98 * class_imbalance.RARE)},
@@ -416,6 +432,9 @@ BELOW: Rows = {
             healthy(), kind="mse_loss", targets=(0.0, 1.4 / unscaled_targets.FAR)
         ),
         "classes": lambda: ended(healthy(), targets=(0.0, 999.0)),
+        "columns of one kind": lambda: with_columns([1.0, 1.02 / unscaled_targets.FAR]),
+        "constant columns": lambda: with_columns([1.0, 0.0, 0.0]),
+        "copies of the inputs": lambda: copying(with_columns([1.0, 1e-4])),
     },
     "unshuffled-data": {
         "shuffled": lambda: autocorrelated(1),

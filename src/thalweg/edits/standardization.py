@@ -124,11 +124,22 @@ def target_standardization(script: Script, change: TargetStandardization) -> lis
     if not compared or len(compared) + len(predicted) != len(calls):
         raise NotPlaced("where the model's outputs are compared with targets is not seen")
     mean, std = fresh(script.source, ("target_mean", "target_std"))
-    line = f"{mean}, {std} = {change.mean!r}, {change.std!r}"
+    values, imports = _target_moments(script, change)
     targets = [one.args[1] for _, losses in compared for one in losses]
-    return [_known_to(script, calls, line),
+    return [*imports,
+            _known_to(script, calls, f"{mean}, {std} = {values}"),
             *(new for one in targets for new in _scaled(script, one, mean, std)),
             *(_back(script, one, mean, std) for one in predicted)]  # fmt: skip
+
+
+def _target_moments(script: Script, change: TargetStandardization) -> tuple[str, list[Replacement]]:
+    """Mean and deviation as they are written, and the import that this needs."""
+    if not change.by_column:
+        return f"{change.mean!r}, {change.std!r}", []
+    if ELSEWHERE.search(script.source.text):
+        raise NotPlaced("where the targets are kept is not seen")
+    tensor, imports = script.written("torch.tensor")
+    return f"{tensor}({change.mean!r}), {tensor}({change.std!r})", imports
 
 
 def _known_to(script: Script, calls: list[ast.Call], line: str) -> Replacement:

@@ -22,7 +22,7 @@ from thalweg.recorder.chains import chains
 from thalweg.recorder.tape import Tape
 
 Values = list[torch.Tensor]
-ELEMENTWISE = frozenset({"difference", "mse_loss", "l1_loss", "smooth_l1_loss"})
+ELEMENTWISE = frozenset({"difference", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 
 
 def number(value: float | torch.Tensor) -> float | None:
@@ -164,7 +164,20 @@ def meeting(one: Ending, values: Values) -> dict[str, Any]:
     if one.targets is not None and one.kind in ELEMENTWISE:
         shapes = tuple(outputs.shape), tuple(one.targets.shape)
         data["broadcast"] = _grows(*shapes)
+        if shapes[0] == shapes[1]:
+            data["targets"] |= columns(one.targets)
     return data
+
+
+def columns(targets: torch.Tensor, most: int = 32) -> dict[str, Any]:
+    """Mean and deviation of each column of a table of 2 to ``most`` columns; else nothing."""
+    table_like = targets.dim() == 2 and len(targets) and not targets.is_complex()
+    if not table_like or not 2 <= targets.shape[1] <= most:
+        return {}
+    table = targets.detach().to(torch.float64)
+    each = {"means": table.mean(0).tolist(), "stds": table.std(0, correction=0).tolist()}
+    finite = all(math.isfinite(one) for values in each.values() for one in values)
+    return {"columns": each} if finite else {}
 
 
 def _grows(left: tuple[int, ...], right: tuple[int, ...]) -> bool:
