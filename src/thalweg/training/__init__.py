@@ -12,14 +12,23 @@
 
 from thalweg.training.checkpoint import CheckpointError
 from thalweg.training.clipping import ClipNorm, ClipValue
+from thalweg.training.estimates import Estimate, estimate
 from thalweg.training.fit import fit
 from thalweg.training.history import Epoch, Fitted
+from thalweg.training.risk import Generalization, Size, generalization, learning_curve, risk
 
 __all__ = [
     "CheckpointError",
     "ClipNorm",
     "ClipValue",
     "Epoch",
+    "Estimate",
     "Fitted",
+    "Generalization",
+    "Size",
+    "estimate",
     "fit",
+    "generalization",
+    "learning_curve",
+    "risk",
 ]
