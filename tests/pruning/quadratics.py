@@ -16,7 +16,7 @@ def vector(*shape, seed=1):
 
 
 def constrained(hessian, place, removed):
-    """argmin (w - v)' H (w - v) / 2 with w = 0 where removed, by its KKT system; and the minimum."""
+    """Where (w - v)' H (w - v) / 2 is least if w = 0 where removed, by its KKT system; how much."""
     size, rows = len(place), removed.nonzero().squeeze(1)
     select = torch.eye(size, dtype=hessian.dtype)[rows]
     corner = torch.zeros(len(rows), len(rows), dtype=hessian.dtype)

@@ -110,19 +110,21 @@ def test_rows_lose_what_is_cheapest_next():
 @pytest.mark.parametrize("pattern", ["unstructured", "2:4", (1, 2), (2, 1), (2, 4)], ids=str)
 def test_a_layer_has_the_pattern_and_the_sparsity(pattern):
     form, rows = Pattern.of(pattern), vector(4, SIZE)
-    gone = choose(rows, INVERSE, form, 0.5)
+    gone = choose(rows, INVERSE, form, 0.5, columns=SIZE)
     assert gone.shape == rows.shape
     assert int(gone.sum()) == rows.numel() // 2
     assert form.holds(~gone)
 
 
-def test_the_last_column_is_the_bias_and_stays():
-    gone = choose(vector(4, SIZE), INVERSE, Pattern.of((1, 7)), 0.5)
+@pytest.mark.parametrize("pattern", ["unstructured", (1, 7), (4, 1)], ids=str)
+def test_the_last_column_is_the_bias_and_stays(pattern):
+    gone = choose(vector(4, SIZE), INVERSE, Pattern.of(pattern), 1.0, columns=SIZE - 1)
     assert gone.shape == (4, SIZE - 1)
+    assert gone.all()
 
 
 def test_one_row_of_a_layer_is_the_surgeon_itself():
-    gone = choose(PLACE[None], INVERSE, Pattern(), 0.5)[0]
+    gone = choose(PLACE[None], INVERSE, Pattern(), 0.5, columns=SIZE)[0]
     assert sorted(run(4).order[0].tolist()) == gone.nonzero().squeeze(1).tolist()
 
 

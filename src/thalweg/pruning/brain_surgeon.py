@@ -96,7 +96,7 @@ def eliminate(
         scores = saliencies(rows, regular, width, units)
         loss, unit = scores.masked_fill(closed, torch.inf).min(1)
         columns = unit.unsqueeze(1) * width + at
-        rows, rest = without(rows, rest, columns)
+        rows = remove(rows, rest, columns)
         gone[problems, unit] = True
         left[problems, group[unit]] -= 1
         order.append(unit)
@@ -106,16 +106,15 @@ def eliminate(
     return Eliminated(rows, stacked(order, gone, torch.int64), stacked(losses, gone, rows.dtype))
 
 
-def without(weights: Tensor, inverse: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (b, r, q) and inverse (b, q, q) after the removal of `columns` (b, c) of each."""
+def remove(weights: Tensor, inverse: Tensor, columns: Tensor) -> Tensor:
+    """Take `columns` (b, c) out of weights (b, r, q), and out of the inverse (b, q, q) in place."""
     down = inverse.gather(2, columns[:, None, :].expand(-1, inverse.shape[1], -1))
     own = down.gather(1, columns[..., None].expand(-1, -1, columns.shape[1]))
-    parts = weights.gather(2, columns[:, None, :].expand(-1, weights.shape[1], -1))
-    across = torch.linalg.solve(own, down.mT)  # [H^-1]_QQ^-1 E_Q' H^-1, shape (b, c, q)
-    weights = weights - parts @ across
-    inverse = inverse - down @ across
     spot = columns[:, None, :].expand(-1, weights.shape[1], -1)
-    return weights.scatter(2, spot, 0.0), inverse
+    across = torch.linalg.solve(own, down.mT)  # [H^-1]_QQ^-1 E_Q' H^-1, shape (b, c, q)
+    left = weights - weights.gather(2, spot) @ across
+    inverse.baddbmm_(down, across, alpha=-1)  # a new matrix at every removal would cost twice
+    return torch.scatter(left, 2, spot, 0.0)
 
 
 def settled(inverse: Tensor, gone: Tensor, width: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Methods that keep what each layer computes from its inputs, one layer after the other.
 
-The inputs of a layer are those that it gets once the layers before it are pruned, so that it makes
-up for what they have lost.
+The inputs of a layer are those that it gets once the layers before it are pruned. It keeps what it
+computes of these, and does not make up for what the layers before have lost.
 """
 
 from __future__ import annotations
@@ -17,43 +17,27 @@ from thalweg.pruning.layer_inputs import input_hessian
 from thalweg.pruning.layers import Layer
 from thalweg.pruning.task import Change, Task
 
-Compress = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Compressed = tuple[Tensor, Tensor]
 
 
 def by_optimal_compression(task: Task, sparsity: float) -> Change:
     """The exact surgeon for every row."""
-
-    def compress(weights: Tensor, hessian: Tensor) -> tuple[Tensor, Tensor]:
-        return optimal_compression.compress(
-            weights, hessian, task.pattern, sparsity, task.compensate
-        )
-
-    return in_turn(task, lambda _: compress)
+    return in_turn(task, optimal_compression.compress, sparsity)
 
 
 def by_sparse_gpt(task: Task, sparsity: float) -> Change:
     """One sweep over the columns for all rows."""
-
-    def compress_of(layer: Layer) -> Compress:
-        return partial(
-            sparse_gpt.compress,
-            pattern=task.pattern,
-            sparsity=sparsity,
-            compensate=task.compensate,
-            columns=layer.shape[1],
-        )
-
-    return in_turn(task, compress_of)
+    return in_turn(task, sparse_gpt.compress, sparsity)
 
 
-def in_turn(task: Task, compress_of: Callable[[Layer], Compress]) -> Change:
+def in_turn(task: Task, compress: Callable[..., Compressed], sparsity: float) -> Change:
     """Each layer in the model's order; the model itself is left as it is."""
     before = {layer.path: parameters(layer) for layer in task.layers}
     values: dict[str, Tensor] = {}
     removed: dict[str, Tensor] = {}
     try:
         for layer in task.layers:
-            new, gone = one_layer(task, layer, compress_of(layer))
+            new, gone = one_layer(task, layer, partial(compress, sparsity=sparsity))
             removed[layer.path] = gone
             values |= {f"{layer.path}.{name}".removeprefix("."): x for name, x in new.items()}
             write(layer.module, new)
@@ -63,12 +47,17 @@ def in_turn(task: Task, compress_of: Callable[[Layer], Compress]) -> Change:
     return Change(values, removed)
 
 
-def one_layer(task: Task, layer: Layer, compress: Compress) -> tuple[dict[str, Tensor], Tensor]:
+def one_layer(
+    task: Task, layer: Layer, compress: Callable[..., Compressed]
+) -> tuple[dict[str, Tensor], Tensor]:
     """A layer's new weight and bias, and which of its weights go."""
     hessian = regular(input_hessian(task.model, layer, task.data), task.damping)
     columns = layer.shape[1]
     joined = matrix_of(layer).chunk(layer.groups)
-    found = [compress(w, h) for w, h in zip(joined, hessian, strict=True)]
+    found = [
+        compress(w, h, task.pattern, compensate=task.compensate, columns=columns)
+        for w, h in zip(joined, hessian, strict=True)
+    ]
     weights = torch.cat([new for new, _ in found])
     gone = torch.cat([removed[:, :columns] for _, removed in found])
     weights[:, :columns] *= task.kept[layer.path] & ~gone

@@ -1,4 +1,10 @@
-"""Methods that look at the network as a whole: one vector of parameters, one curvature matrix."""
+"""Methods that look at the network as a whole: one vector of parameters, one curvature matrix.
+
+The surgeon supposes a minimum, where the gradient is zero. Once some weights are gone it is not.
+Where the network's own outputs are to be kept, later rounds therefore start from the minimum of the
+quadratic, v = w - H^-1 g, instead of the weights w: they also mend what the earlier ones have left.
+With a loss of the user's that would be to train on, by Newton's method without a line search.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +48,11 @@ def by_kronecker(task: Task, sparsity: float) -> Change:
     with Kronecker.of_model(task.model, loss_of(task), task.data) as operator:
         damping = damping_of(task, operator.exact_diagonal())
         place = operator.layout.flatten({name: p.detach() for name, p in params.items()})
-        inverse = operator.inverse(damping).exact_diagonal()
-        change = chosen(task, operator.layout, place.square() / (2 * inverse), sparsity)
+        inverse = operator.inverse(damping)
+        if task.keeps_outputs and task.compensate:
+            place = place - inverse @ operator.gradient
+        scores = place.square() / (2 * inverse.exact_diagonal())
+        change = chosen(task, operator.layout, scores, sparsity)
         if not task.compensate:
             return change
         gone = flat_mask(operator.layout, all_removed(task, change))
@@ -57,12 +66,15 @@ def by_brain_surgeon(task: Task, sparsity: float) -> Change:
     check_size(params)
     with matrix(task, params) as operator:
         layout, dense = operator.layout, operator.to_dense().double()
+        gradient = operator.gradient.double()
     dense = (dense + dense.T) / 2
     place = layout.flatten({name: p.detach() for name, p in params.items()}).double()
     damping = damping_of(task, dense.diagonal().clamp(min=0))
     units = live(task, layout, sparsity)
     order = columns_first(units, flat_mask(layout, removed_before(task)))
     inverse = inverted(dense[order][:, order], damping)
+    if task.keeps_outputs and task.compensate:
+        place = place.index_add(0, order, -(inverse @ gradient[order]))
     found = eliminate(
         place[order].reshape(1, 1, -1),
         inverse.unsqueeze(0),
@@ -104,7 +116,8 @@ def loss_of(task: Task) -> Loss:
 
 def damping_of(task: Task, entries: Tensor) -> float:
     """The share of the mean diagonal entry."""
-    return task.damping * float(entries.double().mean())
+    mean = float(entries.double().mean())
+    return max(task.damping * mean, torch.finfo(entries.dtype).tiny)
 
 
 def inverted(dense: Tensor, damping: float) -> Tensor:

@@ -24,18 +24,21 @@ from thalweg.pruning.pattern import Pattern
 NUMBERS_AT_A_TIME = 2**24  # of the inverses of a chunk of rows: 128 MiB
 
 
-def choose(weights: Tensor, inverse: Tensor, pattern: Pattern, sparsity: float) -> Tensor:
-    """Which weights of a layer go, shape (p, q) of booleans.
+def choose(
+    weights: Tensor, inverse: Tensor, pattern: Pattern, sparsity: float, *, columns: int
+) -> Tensor:
+    """Which weights of a layer go, shape (p, columns) of booleans.
 
     Args:
-        weights: shape (p, q or q + 1); a last column beyond the pattern's (the bias) is kept.
+        weights: shape (p, columns or columns + 1); a last column for the bias is kept.
         inverse: H^-1, for all columns.
-        pattern: of the zeros, which fits (p, q).
+        pattern: of the zeros, which fits (p, columns).
         sparsity: the share of units that go; an n:m pattern has its own.
+        columns: how many of the columns are weights.
     """
     tall, wide = pattern.block
-    columns = weights.shape[1] // wide if pattern.keep is None else unit_count(weights, pattern)
-    group, quotas = quotas_of_a_row(columns, pattern)
+    units = columns // wide
+    group, quotas = quotas_of_a_row(units, pattern)
     bands = weights.reshape(-1, tall, weights.shape[1])
     parts = torch.split(bands, max(1, NUMBERS_AT_A_TIME // inverse.numel()))
     found = [one_chunk(part, inverse, group, quotas, wide) for part in parts]
@@ -43,27 +46,18 @@ def choose(weights: Tensor, inverse: Tensor, pattern: Pattern, sparsity: float) 
     if pattern.keep is None:
         losses = torch.cat([each.losses for each in found])
         taken = cheapest(losses, round(sparsity * losses.numel()))
-        order = order.masked_fill(~taken, columns)  # one beyond the last: taken off below
-    gone = torch.zeros(len(order), columns + 1, dtype=torch.bool, device=weights.device)
-    return (
-        gone.scatter(1, order, True)[:, :columns]
-        .repeat_interleave(wide, 1)
-        .repeat_interleave(tall, 0)
-    )
+        order = order.masked_fill(~taken, units)  # one beyond the last: taken off below
+    gone = torch.zeros(len(order), units + 1, dtype=torch.bool, device=weights.device)
+    gone = gone.scatter(1, order, True)[:, :units]
+    return gone.repeat_interleave(wide, 1).repeat_interleave(tall, 0)
 
 
-def unit_count(weights: Tensor, pattern: Pattern) -> int:
-    """How many columns of these weights an n:m pattern speaks of."""
-    of = pattern.keep[1] if pattern.keep else 1
-    return weights.shape[1] // of * of
-
-
-def quotas_of_a_row(columns: int, pattern: Pattern) -> tuple[Tensor, Tensor]:
+def quotas_of_a_row(units: int, pattern: Pattern) -> tuple[Tensor, Tensor]:
     """Groups of a row's units, and how many of each go; all, where rows share a number."""
     if pattern.keep is None:
-        return torch.zeros(columns, dtype=torch.int64), torch.tensor([columns])
+        return torch.zeros(units, dtype=torch.int64), torch.tensor([units])
     kept, of = pattern.keep
-    return torch.arange(columns) // of, torch.full((columns // of,), of - kept)
+    return torch.arange(units) // of, torch.full((units // of,), of - kept)
 
 
 def one_chunk(
@@ -91,10 +85,17 @@ def cheapest(losses: Tensor, count: int) -> Tensor:
 
 
 def compress(
-    weights: Tensor, hessian: Tensor, pattern: Pattern, sparsity: float, compensate: bool
+    weights: Tensor,
+    hessian: Tensor,
+    pattern: Pattern,
+    sparsity: float,
+    compensate: bool,
+    *,
+    columns: int,
 ) -> tuple[Tensor, Tensor]:
     """A layer's weights (p, q) with zeros, and where these are; see `choose`."""
-    removed = choose(weights, torch.linalg.inv(hessian), pattern, sparsity)
+    inverse = torch.linalg.inv(hessian)
+    removed = choose(weights, inverse, pattern, sparsity, columns=columns)
     removed = torch.nn.functional.pad(removed, (0, weights.shape[1] - removed.shape[1]))
     if not compensate:
         return weights.masked_fill(removed, 0), removed

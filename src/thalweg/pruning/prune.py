@@ -2,7 +2,7 @@
 
     from thalweg.pruning import prune
 
-    pruned = prune(model, 0.8, loss=nn.CrossEntropyLoss(), data=(inputs, targets))
+    pruned = prune(model, 0.8, data=(inputs, targets))
     pruned.sparsity                   # 0.8
     torch.save(pruned.make_permanent().state_dict(), "sparse.pt")
 
@@ -27,6 +27,7 @@ from torch import nn
 from thalweg.pruning.layers import layers_of, masked, released
 from thalweg.pruning.layerwise import by_optimal_compression, by_sparse_gpt
 from thalweg.pruning.network import by_brain_damage, by_brain_surgeon, by_kronecker, by_magnitude
+from thalweg.pruning.outputs import own_outputs
 from thalweg.pruning.pattern import Pattern
 from thalweg.pruning.pruned import Pruned
 from thalweg.pruning.schedule import cubic
@@ -48,9 +49,9 @@ METHODS: dict[str, Method] = {
     "optimal-compression": by_optimal_compression,
     "sparse-gpt": by_sparse_gpt,
 }
-OF_A_LOSS = {"brain-damage", "brain-surgeon", "kronecker"}
+OF_CURVATURE = {"brain-damage", "brain-surgeon", "kronecker"}
 OF_LAYERS = {"optimal-compression", "sparse-gpt"}
-ROUNDS = {"brain-surgeon": 5, "kronecker": 10}
+ROUNDS = {"brain-surgeon": 10, "kronecker": 10}
 
 
 def prune(
@@ -77,10 +78,11 @@ def prune(
             through `torch.nn.utils.prune`; masks that it has already stay, and count.
         sparsity: the share of zeros in the layers' weights, in [0, 1); an n:m pattern has its own.
         method: see the module.
-        loss: from the model's output and the targets to a scalar. Needed by brain-damage,
-            brain-surgeon and kronecker.
+        loss: from the model's output and the targets to a scalar, whose curvature brain-damage,
+            brain-surgeon and kronecker take. None: the mean squared distance from the model's
+            outputs as they are, which is at its minimum whatever the training came to.
         data: one batch (inputs, targets), or a list or `DataLoader` of batches. Needed by all but
-            magnitude.
+            magnitude; targets count only with `loss`.
         pattern: "unstructured", "n:m" such as "2:4" (n of every m weights of a row are kept), or
             the rows and columns of blocks; rows and columns are those of the weight as a matrix,
             (out, in x kernel).
@@ -91,7 +93,7 @@ def prune(
         compensate: whether the remaining weights make up for what goes; magnitude and brain-damage
             know of nothing to make up for.
         rounds: in how many, after each of which the curvature is taken anew, by the cubic schedule.
-            None: 5 for brain-surgeon, 10 for kronecker, else 1; with `fine_tune` at least 10.
+            None: 10 for brain-surgeon and kronecker, else 1; with `fine_tune` at least 10.
         damping: added to the diagonal of H, as a share of its mean entry.
         curvature: "gauss-newton", or "hessian", of which brain-surgeon takes the absolute values
             of the eigenvalues, for brain-damage and brain-surgeon.
@@ -109,7 +111,7 @@ def prune(
     """
     form = Pattern.of(pattern)
     goal = wanted(sparsity, form)
-    check(method, loss, data, scope, curvature, damping, rounds)
+    check(method, data, scope, curvature, damping, rounds)
     found = layers_of(model, layers, form)
     kept = {
         one.path: torch.ones(one.shape, dtype=torch.bool, device=one.module.weight.device)
@@ -117,6 +119,9 @@ def prune(
         else one.mask
         for one in found
     }
+    keeps_outputs = loss is None and method in OF_CURVATURE
+    if keeps_outputs:
+        loss, data = nn.MSELoss(), own_outputs(model, data)
     task = Task(
         model,
         found,
@@ -129,6 +134,7 @@ def prune(
         compensate,
         curvature,
         products,
+        keeps_outputs,
     )
     least = 1 if fine_tune is None else 10
     count = max(least, ROUNDS.get(method, 1)) if rounds is None else rounds
@@ -201,7 +207,6 @@ def wanted(sparsity: float | None, pattern: Pattern) -> float:
 
 def check(
     method: str,
-    loss: Loss | None,
     data: Any,
     scope: str | None,
     curvature: str,
@@ -212,9 +217,7 @@ def check(
     if method not in METHODS:
         raise ValueError(f"prune(method={method!r}): choose one of {', '.join(METHODS)}.")
     if method != "magnitude" and data is None:
-        raise ValueError(f"prune(method={method!r}): give data=, a batch (inputs, targets) or more")
-    if method in OF_A_LOSS and loss is None:
-        raise ValueError(f"prune(method={method!r}): give loss=, from output and targets to it.")
+        raise ValueError(f"prune(method={method!r}): give data=, one batch (inputs, targets).")
     if scope not in (None, "network", "layer"):
         raise ValueError(f'prune(scope={scope!r}): choose "network" or "layer".')
     if scope == "network" and method in OF_LAYERS:

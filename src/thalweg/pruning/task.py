@@ -28,6 +28,7 @@ class Task:
         pattern: of the zeros.
         scope: within what the least salient weights are sought.
         loss, data: as the operators take them; None where the method needs none.
+        keeps_outputs: whether the loss is the distance from the model's outputs as they were.
         damping: a share of the curvature's mean diagonal entry, added to the diagonal.
         compensate: whether the weights that remain make up for those that go.
         curvature: the matrix that brain damage and brain surgeon take.
@@ -45,6 +46,7 @@ class Task:
     compensate: bool
     curvature: Curvature
     products: int
+    keeps_outputs: bool
 
 
 @final
