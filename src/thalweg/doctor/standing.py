@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from thalweg.obstacles.evidence import final
 from thalweg.recorder import Recording
-from thalweg.recorder.recording import HIGHER_IS_BETTER
+from thalweg.recorder.recording import higher_is_better, sort_of
 
 POINTS, SHARE, TRAINING_SHARE = 0.03, 0.10, 0.30
 FIRST = 4 / 3
@@ -31,7 +31,7 @@ class Standing:
     Attributes:
         value: The script's own last evaluation, or the final training loss; None if not finite.
         loss: The final training loss; infinite if not finite.
-        kind: ``accuracy``, ``rate``, ``loss``, ``error`` or ``training loss``.
+        kind: ``training loss``, or that of the reading (:mod:`thalweg.recorder.readings`).
     """
 
     value: float | None
@@ -44,7 +44,7 @@ class Standing:
     @property
     def higher_is_better(self) -> bool:
         """Whether more of the value is better."""
-        return HIGHER_IS_BETTER.get(self.kind, False)
+        return higher_is_better(self.kind)
 
 
 def standing(recording: Recording, measure: Measure, optimizer: int) -> Standing:
@@ -78,7 +78,7 @@ def margin(base: Standing) -> float:
     """The gain that a person would care about."""
     if base.value is None:
         return 0.0
-    if base.kind == "accuracy" or (base.kind in SHARES and abs(base.value) <= 1):
+    if base.kind == "accuracy" or (sort_of(base.kind) in SHARES and abs(base.value) <= 1):
         return POINTS
     return (TRAINING_SHARE if base.kind == "training loss" else SHARE) * abs(base.value)
 
@@ -88,7 +88,7 @@ def improvement(base: Standing, other: Standing) -> float:
 
     A ratio counts at most ``MOST``: a seed on which the other reaches zero must not drown the rest.
     """
-    by_difference = base.kind in ("accuracy", *SHARES)
+    by_difference = sort_of(base.kind) in ("accuracy", *SHARES)
     if base.value is None or other.value is None or by_difference:
         steps = gain(base, other) / margin(base) if margin(base) else gain(base, other)
     elif base.value <= 0 or other.value < 0:

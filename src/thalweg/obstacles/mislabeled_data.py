@@ -35,6 +35,7 @@ import math
 from thalweg.interventions import PermutedTargets, TrimmedLoss
 from thalweg.obstacles.evidence import Evidence
 from thalweg.obstacles.suspicion import Suspicion, shown
+from thalweg.recorder.recording import sort_of
 
 CODE = "mislabeled-data"
 CHANCE = 0.05  # p above which the targets tell no more than permuted ones
@@ -94,7 +95,7 @@ def _knows_nothing(seen: Evidence) -> bool:
     series = [] if measure is None else seen.recording.series(measure)
     if measure is not None and series and measure[1] == "accuracy" and counts:
         return bool(series[-1][1] <= by_luck(max(counts) / sum(counts), len(counts)))
-    if measure is not None and series and measure[1] in ("loss", "error"):
+    if measure is not None and series and sort_of(measure[1]) in ("loss", "error"):
         first = series[0][1] if len(series) > 1 else math.sqrt(max(seen.initial_loss, 0.0))
         return bool(series[-1][1] >= first / NO_BETTER)
     return seen.left > 1 / NO_BETTER

@@ -28,7 +28,7 @@ import statistics
 from thalweg.interventions import EarlyStopping
 from thalweg.obstacles.evidence import Evidence
 from thalweg.obstacles.suspicion import Suspicion, shown
-from thalweg.recorder.recording import HIGHER_IS_BETTER
+from thalweg.recorder.recording import higher_is_better, sort_of
 
 CODE = "overfitting"
 
@@ -66,7 +66,7 @@ def _held_out(seen: Evidence) -> tuple[list[int], list[float], bool] | None:
     measures = {
         (one["site"], one["kind"])
         for one in seen.recording.readings
-        if not one["training"] and one["kind"] in ("accuracy", "loss", "error")
+        if not one["training"] and _tells(one["kind"])
     }
     series = {key: _finite(seen.recording.series(key)) for key in sorted(measures)}
     long = [(key, rows) for key, rows in series.items() if len(rows) >= 5]
@@ -75,7 +75,12 @@ def _held_out(seen: Evidence) -> tuple[list[int], list[float], bool] | None:
     (_, kind), rows = max(long, key=lambda pair: len(pair[1]))
     values = [value for _, value in rows]
     smooth = [statistics.fmean(values[max(0, i - 1) : i + 2]) for i in range(len(values))]
-    return [step for step, _ in rows], smooth, HIGHER_IS_BETTER[kind]
+    return [step for step, _ in rows], smooth, higher_is_better(kind)
+
+
+def _tells(kind: str) -> bool:
+    """Whether it is known what was computed; a score by hand may be anything."""
+    return sort_of(kind) in ("accuracy", "loss", "error") or sort_of(kind) != kind
 
 
 def _finite(series: list[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from thalweg.recorder.recording import HIGHER_IS_BETTER, Recording, name_of_measure
+from thalweg.recorder.recording import Recording, higher_is_better, name_of_measure
 
 POINTS = 400
 
@@ -26,7 +26,7 @@ def measure_curve(recording: Recording, measure: tuple[str, str] | None) -> dict
     values = [[s, v if math.isfinite(v) else None] for s, v in recording.series(measure)]
     return {
         "name": name_of_measure(measure),
-        "higher_is_better": HIGHER_IS_BETTER.get(measure[1], False),
+        "higher_is_better": higher_is_better(measure[1]),
         "values": values[-POINTS:],
     }
 

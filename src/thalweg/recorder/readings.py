@@ -6,6 +6,7 @@ evaluation. Two moments of it are readings: predictions compared with labels (``
 error, a loss or a rate; what is subtracted from a number, as in ``1 - error / variance``, is better
 the other way round: a score). A reading is named by the line of the script that made it, and the
 readings of one pass over a data set (one line, no update in between) are summed up to one value.
+What a script computes with scikit-learn instead is read by :mod:`.own_metrics`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 
 from thalweg.recorder.leaves import is_leaf, needs_gradient
+from thalweg.recorder.own_metrics import OwnMetrics
 from thalweg.recorder.session import Call, Listener, Session
 
 EQUALITIES = frozenset({"eq", "__eq__"})
@@ -81,11 +83,13 @@ class Reading:
     Attributes:
         site: ``file.py:line`` of the script.
         kind: ``accuracy``, ``rate`` and ``score`` (higher is better), ``loss``, ``error`` and
-            ``error rate`` (lower is better), ``value`` (nobody knows).
+            ``error rate`` (lower is better), ``value`` (nobody knows); of a library's metric its
+            name, as in ``f1 score``.
         training: Whether it was made of a graph that training differentiates.
         step: How many updates had been made.
         total: The sum of what was read.
         count: For an accuracy the number of predictions, else the number of readings.
+        doubtful: Of a library's metric, whether it may be of something else than the model.
     """
 
     site: str
@@ -94,6 +98,7 @@ class Reading:
     step: int
     total: float
     count: int
+    doubtful: bool | None = None
 
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
@@ -105,7 +110,7 @@ class Reading:
             "step": self.step,
             "value": value if math.isfinite(value) else None,
             "count": self.count,
-        }
+        } | ({} if self.doubtful is None else {"doubtful": self.doubtful})
 
 
 class Readings(Listener):
@@ -121,10 +126,15 @@ class Readings(Listener):
         self._folder, self._limit = folder, limit
         self._origins: dict[int, tuple[weakref.ref[torch.Tensor], Origin]] = {}
         self._spent: weakref.ref[torch.Tensor] | None = None
+        self._metrics = OwnMetrics(lambda: self._session.step, self._computed)
 
     def started(self, session: Session) -> None:
         """Remember whose steps to count."""
         self._session = session
+
+    def finished(self) -> None:
+        """Leave nothing behind in other libraries."""
+        self._metrics.finished()
 
     def before_backward(self, loss: torch.Tensor) -> None:
         """What is read of this loss from now on is no evaluation."""
@@ -142,8 +152,11 @@ class Readings(Listener):
         origin = _next(call, found, alone=len(found) == len(given))
         if all(one.spent for one in found):
             origin = replace(origin, spent=True)
+        known = self._metrics.wanted()
         if call.name in READERS:
             self._read(call, origin)
+            if known and not origin.spent and origin.kind != "weights":
+                self._metrics.left(given[0], self._place()[1], origin.training)
         elif call.name in EQUALITIES and isinstance(result, torch.Tensor):
             self._note("accuracy", origin, float(result.sum()), result.numel())
         elif call.name in INEQUALITIES and isinstance(result, torch.Tensor):
@@ -174,7 +187,12 @@ class Readings(Listener):
         if isinstance(source, torch.Tensor) and source.numel() == 1 and not source.is_complex():
             self._note(origin.kind, origin, float(source.detach()), origin.among or 1)
 
-    def _note(self, kind: str, origin: Origin, total: float, count: int) -> None:
+    def _computed(self, kind: str, training: bool, doubtful: bool, value: float) -> None:
+        self._note(kind, Origin(training, kind), value, 1, doubtful)
+
+    def _note(
+        self, kind: str, origin: Origin, total: float, count: int, doubtful: bool | None = None
+    ) -> None:
         if origin.kind == "weights" or origin.spent or len(self.readings) >= self._limit_of(origin):
             return
         (site, way), step = self._place(), self._session.step
@@ -183,8 +201,9 @@ class Readings(Listener):
                 break
             if (last.site, last.kind, via) == (site, kind, way):
                 last.total, last.count = last.total + total, last.count + count
+                last.doubtful = doubtful and last.doubtful
                 return
-        self.readings.append(Reading(site, kind, origin.training, step, total, count))
+        self.readings.append(Reading(site, kind, origin.training, step, total, count, doubtful))
         self._ways.append(way)
 
     def _limit_of(self, origin: Origin) -> int:

@@ -22,6 +22,9 @@ import numpy as np
 HIGHER_IS_BETTER = {"accuracy": True, "error rate": False, "loss": False, "error": False,
                     "rate": True, "score": True}  # fmt: skip
 PREFERENCE = list(HIGHER_IS_BETTER)
+# What the names of a library's metrics end with, by its convention, and what such a metric is.
+ENDINGS = {"score": "score", "auc": "score", "corrcoef": "score", "error": "error", "loss": "loss",
+           "deviance": "loss"}  # fmt: skip
 SET_ASIDE = "samples set aside"  # the site of readings that are not the script's own
 SET_ASIDE_FILE, COUNTS_FILE = "set_aside.json", "samples.json"
 
@@ -30,6 +33,16 @@ def name_of_measure(measure: tuple[str, str]) -> str:
     """A measure (site and kind) in words, as in "accuracy at train.py:30"."""
     site, kind = measure
     return f"{kind} of {site}" if site == SET_ASIDE else f"{kind} at {site}"
+
+
+def sort_of(kind: str) -> str:
+    """The sort of measure that a kind is one of: a score for ``f1 score``; else itself."""
+    return kind if kind in HIGHER_IS_BETTER else ENDINGS.get(kind.rpartition(" ")[2], kind)
+
+
+def higher_is_better(kind: str) -> bool:
+    """Whether more of this kind is better."""
+    return HIGHER_IS_BETTER.get(sort_of(kind), False)
 
 
 @dataclass
@@ -90,9 +103,13 @@ class Recording:
         prints the training loss); readings made without gradients at any time. The line that read
         last is taken: what a script computes to tell how good it is comes at its end. Of what that
         line reads the best kind is taken: an accuracy before a loss, an error, a rate, a score.
+
+        Of a library's metrics those that certainly are of the model make the doubtful ones void.
         """
         last = max((row["step"] for row in self.steps), default=-1) + 1
         rows = [one for one in self.readings if one["kind"] != "value"]
+        if any(one.get("doubtful") is False for one in rows):
+            rows = [one for one in rows if not one.get("doubtful")]
         early = {one["site"] for one in rows if one["step"] < last}
         choices = (
             [one for one in rows if one["step"] >= last and not one["training"]],
@@ -104,7 +121,7 @@ class Recording:
             return None
         site = final[-1]["site"]
         kinds = {one["kind"] for one in final if one["site"] == site}
-        return site, min(kinds, key=PREFERENCE.index)
+        return site, min(sorted(kinds), key=lambda kind: PREFERENCE.index(sort_of(kind)))
 
     def series(self, measure: tuple[str, str]) -> list[tuple[int, float]]:
         """The values of a measure over the steps; not a number where it was not finite.
