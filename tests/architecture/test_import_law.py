@@ -16,7 +16,8 @@ LAW: dict[str, set[str]] = {
     "curvature": {"linalg", "operators"},
     "minimize": {"linalg", "operators"},
     "pruning": {"linalg", "operators"},
-    "interventions": {"recorder", "optim", "minimize"},
+    # `training`: what an initialization or a whitening is, in one place
+    "interventions": {"recorder", "optim", "minimize", "training"},
     "obstacles": {"recorder", "interventions", "linalg", "operators", "curvature"},
     "trials": {"recorder", "interventions"},
     "edits": {"interventions", "optim"},

@@ -144,6 +144,14 @@ def test_a_constant_feature_becomes_zero_and_comes_back(kind, value):
     assert_close(z.square().mean(0).sum(), torch.tensor(3.0).double(), **NEAR)
 
 
+def test_the_rounding_of_a_type_is_no_variance():
+    x = table().float()
+    x[:, 2] = 7 * (1 + torch.arange(200) % 2 * 2.0**-23)  # neighbouring numbers of float32
+    z = InputNormalization().fit(x)(x)
+    assert z[:, 2].abs().max() < 1e-5
+    assert InputNormalization().fit(x.double())(x.double())[:, 2].abs().max() > 0.9
+
+
 def test_a_feature_twice_is_whitened_to_one_direction():
     x = table()
     z = InputNormalization("zca").fit(torch.cat([x, x[:, :1]], 1))(torch.cat([x, x[:, :1]], 1))

@@ -104,9 +104,7 @@ def test_images_are_normalized_over_the_axes_of_the_kind(kind, where):
     for part in model[:4]:
         if isinstance(part, nn.Sequential):
             x = part[0](x)
-            expected = normalize(
-                x, kind, groups=default_groups(x.shape[1]) if kind == "group" else groups
-            )
+            expected = normalize(x, kind, groups=x.shape[1] // 16 if kind == "group" else 1)
             assert_close(part[1](x), expected, **EXACT)
             x = expected
         else:
@@ -261,7 +259,7 @@ def test_a_batch_of_one_is_refused_in_training_only():
 
 def spread(model):
     """The greatest absolute eigenvalue of the loss's Hessian over their median."""
-    x = rows(200)
+    x = rows(100)
     targets = (x[:, :1] > 1).double()
     with Hessian.of_model(model, functional.binary_cross_entropy, (x, targets)) as hessian:
         matrix = hessian.to_dense()
@@ -269,11 +267,13 @@ def spread(model):
     return (values.max() / values.median()).item()
 
 
-@pytest.mark.parametrize("activation", [nn.ReLU, nn.Sigmoid])
-def test_normalized_layers_curve_more_alike(activation):
+@pytest.mark.parametrize(
+    "activation, kind, less",
+    [(nn.ReLU, "batch", 3), (nn.Sigmoid, "batch", 1e3), (nn.Sigmoid, "layer", 10)],
+)
+def test_normalized_layers_curve_more_alike(activation, kind, less):
     torch.manual_seed(0)
-    layers = [part for _ in range(4) for part in (nn.Linear(10, 10), activation())]
-    deep = nn.Sequential(nn.Linear(6, 10), activation(), *layers, nn.Linear(10, 1), nn.Sigmoid())
+    layers = [part for _ in range(4) for part in (nn.Linear(8, 8), activation())]
+    deep = nn.Sequential(nn.Linear(6, 8), activation(), *layers, nn.Linear(8, 1), nn.Sigmoid())
     bare = spread(deep.double())
-    assert spread(insert_normalization(copy.deepcopy(deep), "batch")) < bare / 10
-    assert spread(insert_normalization(copy.deepcopy(deep), "layer")) < bare
+    assert spread(insert_normalization(deep, kind)) < bare / less

@@ -22,6 +22,9 @@ from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.recorder.anatomy import LAYERS, RECURRENT, plain
 from thalweg.recorder.entrances import AFTER_BIAS, PRODUCTS
 from thalweg.recorder.session import Call, Session
+from thalweg.training.initialization.gain import KNOWN
+from thalweg.training.initialization.orthogonal import orthogonal
+from thalweg.training.initialization.variance import variance
 
 SCHEMES = ("he", "glorot", "lecun", "torch", "orthogonal", "unit-rows")
 
@@ -103,10 +106,9 @@ class Initialization(Intervention):
     def _deviation(self, weight: torch.Tensor, transposed: bool) -> float:
         fan_out = _outputs(weight, transposed)
         fan_in = weight.numel() / fan_out
-        if self.scheme == "glorot":
-            field_size = math.prod(weight.shape[2:]) if weight.dim() > 2 else 1
-            return math.sqrt(2.0 / (fan_in + fan_out * field_size))
-        return math.sqrt((2.0 if self.scheme == "he" else 1.0) / fan_in)
+        field_size = math.prod(weight.shape[2:]) if weight.dim() > 2 else 1
+        squared_gain = KNOWN["relu" if self.scheme == "he" else "linear"]
+        return math.sqrt(variance(self.scheme, fan_in, fan_out * field_size, squared_gain))
 
     def _gates(self, weight: torch.Tensor) -> torch.Tensor:
         """Gates are stacked: one orthogonal block for each."""
@@ -171,13 +173,3 @@ def _is_recurrent(weight: torch.Tensor, together: list[torch.Tensor]) -> bool:
     """In a fused recurrent call the second matrix of each pair maps states to states."""
     matrices = [one for one in together if one.dim() == 2]
     return any(one is weight for one in matrices[1::2])
-
-
-def orthogonal(rows: int, columns: int, random: torch.Generator) -> torch.Tensor:
-    """A uniformly drawn matrix with orthonormal rows, or columns where there are fewer of these."""
-    noise = torch.randn(
-        max(rows, columns), min(rows, columns), generator=random, dtype=torch.float64
-    )
-    q, r = torch.linalg.qr(noise)
-    drawn: torch.Tensor = q * r.diagonal().sign()
-    return drawn if rows >= columns else drawn.T

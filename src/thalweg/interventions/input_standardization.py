@@ -20,6 +20,8 @@ import torch
 from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.recorder.entrances import MOMENT_ROWS, Entrance, address, entrance_of, features_last
 from thalweg.recorder.session import Call
+from thalweg.training.normalization.moments import Moments, merged, moments
+from thalweg.training.normalization.whitening import inverse_root
 
 
 @dataclass
@@ -116,29 +118,28 @@ class Gathered:
     """Moments of what has entered so far."""
 
     def __init__(self) -> None:
-        self.rows = 0
-        self._sum = self._squares = torch.zeros(1, dtype=torch.float64)
+        self._found: Moments | None = None
         self._last: tuple[torch.Tensor, int] | None = None
 
     def add(self, data: torch.Tensor, axis: int) -> None:
         """Count these rows in, until there are enough; the same batch again counts once."""
         again = self._last and self._last[0] is data and self._last[1] == data._version
-        if self.rows < MOMENT_ROWS and not again:
-            table = features_last(data, axis)
-            self.rows += len(table)
-            self._sum = self._sum + table.sum(0)
-            self._squares = self._squares + table.square().sum(0)
+        if (self._found is None or self._found.count < MOMENT_ROWS) and not again:
+            new = moments(features_last(data, axis))
+            self._found = new if self._found is None else merged(self._found, new)
             self._last = (data, data._version)
 
     @property
     def mean(self) -> torch.Tensor:
         """Of each feature."""
-        return self._sum / max(self.rows, 1)
+        return torch.zeros(1) if self._found is None else self._found.mean
 
     @property
     def std(self) -> torch.Tensor:
         """Of each feature; 1 where it is constant."""
-        variance = (self._squares / max(self.rows, 1) - self.mean.square()).clamp_min(0)
+        if self._found is None:
+            return torch.ones(1)
+        variance = self._found.variance
         return torch.where(variance > 1e-16, variance.sqrt(), 1.0)
 
 
@@ -178,7 +179,8 @@ def of_moments(
     for at in range(count):
         mean, std = moments[f"mean{at}"], moments[f"std{at}"]
         if decorrelate and f"second{at}" in moments:
-            entrances.append({"whitening": inverse_root(moments[f"second{at}"]).tolist()})
+            second = torch.from_numpy(moments[f"second{at}"])
+            entrances.append({"whitening": inverse_root(second).tolist()})
         elif mean.size > largest:
             spread = ((std**2).mean() + mean.var()) ** 0.5
             entrances.append({"mean": float(mean.mean()), "std": float(spread) or 1.0})
@@ -187,11 +189,3 @@ def of_moments(
             scaled = {"mean": np.where(flat, 0.0, mean), "std": np.where(flat, 1.0, std)}
             entrances.append({key: value.tolist() for key, value in scaled.items()})
     return entrances
-
-
-def inverse_root(second: np.ndarray, floor: float = 1e-12) -> np.ndarray:
-    """The symmetric inverse square root of second moments; null directions are mapped to zero."""
-    values, vectors = np.linalg.eigh(second)
-    kept = values > floor * values[-1]
-    roots = np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
-    return np.asarray((vectors * roots) @ vectors.T)

@@ -24,8 +24,8 @@ from thalweg.training.normalization.whitening import FLOOR, Whitening, pca, zca
 
 KINDS: Final = ("standardize", "pca", "zca")
 BUFFERS: Final = ("mean", "into", "back")
-# A constant's deviation, computed, is a few roundings of it.
-CONSTANT: Final = 64 * torch.finfo(torch.float64).eps
+# A constant's deviation, computed in float64, is a few roundings of it.
+ROUNDING: Final = 64 * torch.finfo(torch.float64).eps
 
 
 @final
@@ -101,7 +101,7 @@ class InputNormalization(nn.Module):
         tables = self.tables(batches(train), dtypes)
         found = gathered(moments(table, together) for table in tables)
         self.check(found)
-        self.keep(cast(Moments, found), buffer_type(dtypes))
+        self.keep(without_constants(cast(Moments, found), dtypes), buffer_type(dtypes))
         return self
 
     def tables(self, parts: Iterable[Tensor], dtypes: set[torch.dtype]) -> Iterator[Tensor]:
@@ -139,12 +139,6 @@ class InputNormalization(nn.Module):
                 f"InputNormalization('pca', components={self.components}).fit: there are only "
                 f"{len(found.mean)} features; keep at most that many components."
             )
-        small = varying(found) & (found.variance <= FLOOR * found.variance.max())
-        if self.kind != "standardize" and bool(small.any()):
-            raise ValueError(
-                f"InputNormalization({self.kind!r}).fit: feature {int(small.nonzero()[0])} varies "
-                "a million times less than another and would be lost; standardize first."
-            )
 
     def keep(self, found: Moments, dtype: torch.dtype) -> None:
         """Put the map into the buffers."""
@@ -154,10 +148,16 @@ class InputNormalization(nn.Module):
 
     def maps(self, found: Moments) -> Whitening:
         """The map and its inverse: deviations, (d,), or matrices, (d, k) and (k, d)."""
+        variance, covariance = found.variance, found.covariance
         if self.kind == "standardize":
-            deviation = torch.where(varying(found), found.variance.sqrt(), 1.0)
+            deviation = torch.where(variance > 0, variance.sqrt(), 1.0)
             return Whitening(1 / deviation, deviation)
-        covariance = torch.where(torch.outer(varying(found), varying(found)), found.covariance, 0.0)
+        small = (variance > 0) & (variance <= FLOOR * variance.max())
+        if bool(small.any()):
+            raise ValueError(
+                f"InputNormalization({self.kind!r}).fit: feature {int(small.nonzero()[0])} varies "
+                "a million times less than another and would be lost; standardize first."
+            )
         return zca(covariance) if self.kind == "zca" else pca(covariance, self.components)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -225,9 +225,12 @@ def batches(train: Tensor | Iterable[Any]) -> Iterator[Tensor]:
         yield inputs
 
 
-def varying(found: Moments) -> Tensor:
-    """Which features vary by more than rounding, (d,)."""
-    return found.variance.sqrt() > CONSTANT * found.mean.abs()
+def without_constants(found: Moments, dtypes: set[torch.dtype]) -> Moments:
+    """The same, where features that vary by no more than the rounding of their type do not vary."""
+    own = [torch.finfo(one).eps for one in dtypes if one.is_floating_point]
+    varies = found.variance.sqrt() > max([ROUNDING, *own]) * found.mean.abs()
+    kept = varies if found.scatter.dim() == 1 else torch.outer(varies, varies)
+    return Moments(found.count, found.mean, torch.where(kept, found.scatter, 0.0))
 
 
 def times(rows: Tensor, by: Tensor) -> Tensor:
