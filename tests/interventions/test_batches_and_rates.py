@@ -302,6 +302,39 @@ def test_a_perturbation_comes_once_in_an_update_of_several_passes():
     equal(run(accumulated(3), [Perturbation(0.5)]), run(accumulated(1), [Perturbation(0.5)]))
 
 
+PLACES = {
+    "one row repeated": (lambda rows: rows, lambda w: w.square().sum() + w.sum(), True),
+    "zeros": (lambda rows: 0 * rows, lambda w: w.sum(), True),
+    "a table that is told apart by what it receives": (
+        lambda rows: 0 * rows, lambda w: (w * torch.arange(12.0).reshape(4, 3)).sum(), False,
+    ),
+    "rows that differ": (lambda rows: rows + torch.eye(4, 3), lambda w: w.sum(), False),
+    "a row": (lambda rows: rows[:1], lambda w: w.sum(), False),
+    "a norm's ones": (lambda rows: torch.ones(4), lambda w: w.sum(), False),
+    "no gradient": (lambda rows: rows, lambda w: 0 * w.sum(), False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("start, loss, alike", PLACES.values(), ids=PLACES)
+def test_rows_that_nothing_else_tells_apart_are_moved(start, loss, alike):
+    def at_rest():
+        w = start(torch.tensor([[3.0, -1.0, 2.0]]).repeat(4, 1)).requires_grad_()
+        free = torch.ones(5, 2).mul(torch.arange(5.0)[:, None]).requires_grad_()
+        optimizer = SGD([w, free], lr=0.0)
+        (loss(w) + free.sum()).backward()
+        optimizer.step()
+        return [w, free]
+
+    moved, free, _ = run(at_rest, [Perturbation(0.1, alike=True)])
+    before, same, _ = run(at_rest)
+    assert torch.equal(free, same)
+    assert torch.equal(moved, before) != alike
+    if alike:
+        assert len(torch.unique(moved, dim=0)) == 4
+        usual = max(float(before.square().mean().sqrt()), 3**-0.5)
+        assert 0.03 * usual < float((moved - before).square().mean().sqrt()) < 0.3 * usual
+
+
 def test_a_saddle_is_left():
     def saddle():
         """x^2 - y^2 from where the second coordinate is zero: no gradient leads out."""

@@ -78,6 +78,7 @@ SOME = [
     Penalty(0.1),
     PermutedTargets(),
     Perturbation(0.1, 3),
+    Perturbation(0.1, alike=True),
     Regularization(0.5),
     SafeOperations(1e-8),
     Schedule(6),

@@ -85,6 +85,25 @@ def dead(share, index):
     return at_sample(healthy(), index, "activations", dead=share)
 
 
+def alike_until(index, then=None):
+    """The rows of a parameter are alike until a sample; from then on those of another one."""
+    made = changed(healthy(), "parameters", [0], alike=True)
+    for at, row in enumerate(made.samples[index]["parameters"]):
+        row["alike"] = at == then
+    return made
+
+
+def fading(varies, *dead):
+    """Hidden layers of whose signals these parts vary; those at ``dead`` are so by 60 %."""
+    made = healthy()
+    for one in made.samples:
+        row = one["activations"][0]
+        shares = [0.6 if at in dead else 0.1 for at in range(len(varies))]
+        pairs = zip(varies, shares, strict=True)
+        one["activations"] = [row | {"varies": v, "dead": share} for v, share in pairs]
+    return made
+
+
 def saturated(share, index):
     return at_sample(healthy(), index, "activations", kind="tanh", saturated=share)
 
@@ -248,10 +267,14 @@ ABOVE: Rows = {
     "dead-units": {
         "at the start": lambda: dead(1.01 * dead_units.MANY, 0),
         "at the end": lambda: dead(1.01 * dead_units.MANY, -1),
+        "one layer ends the signal": lambda: fading([0.5, 0.0, 0.0], 1, 2),
+        "the first layer ends it": lambda: fading([0.0, 0.0], 0, 1),
+        "some layer, and the rest live": lambda: fading([0.5, 0.2, 0.4], 1),
     },
     "saturated-units": {"at the start": lambda: saturated(1.01 * saturated_units.MANY, 0)},
     "symmetric-initialization": {
         "a hidden layer": lambda: changed(healthy(), "layers", [1], twins=1.0),
+        "rows of a parameter": lambda: changed(healthy(), "parameters", [1], alike=True),
     },
     "initialization-scale": {
         "small": lambda: changed(healthy(), "layers", gain=0.99 * initialization_scale.LOW),
@@ -400,10 +423,14 @@ BELOW: Rows = {
         "at the start": lambda: dead(0.99 * dead_units.MANY, 0),
         "at the end": lambda: dead(0.99 * dead_units.MANY, -1),
         "twins": lambda: changed(dead(1.0, 0), "layers", [0], twins=1.0),
+        "starved": lambda: fading([0.5, 0.2, 0.06, 0.02, 0.005, 0.002], 3, 4, 5),
+        "starved, some of it on the way": lambda: fading([0.5, 0.2, 0.06, 0.02], 1, 2, 3),
     },
     "saturated-units": {"at the start": lambda: saturated(0.99 * saturated_units.MANY, 0)},
     "symmetric-initialization": {
         "the last layer": lambda: changed(healthy(), "layers", [2], twins=1.0),
+        "rows told apart later": lambda: alike_until(-1),
+        "rows of other parameters": lambda: alike_until(-1, 1),
         "most units": lambda: changed(healthy(), "layers", [1], twins=0.99),
         "one unit": lambda: changed(healthy(), "layers", [1], twins=1.0, units=1),
     },

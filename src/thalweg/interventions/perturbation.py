@@ -4,7 +4,8 @@ What it changes: right after the backward pass of update number ``step`` every t
 gets normal noise of deviation ``scale`` times its usual size, the larger of its own root mean
 square and of 1 / sqrt(fan in), which is what a variance-preserving initialization would give it. A
 saddle whose parameters are all but zero is left as well as one whose parameters are large. The
-noise is from a random stream of our own.
+noise is from a random stream of our own. With ``alike`` it reaches only parameters whose rows are
+one row repeated and have just received one gradient: what nothing but noise can tell apart.
 
 Jin et al., How to escape saddle points efficiently (2017).
 """
@@ -20,15 +21,21 @@ import torch
 from thalweg.interventions.intervention import Intervention, InterventionError
 from thalweg.recorder.leaves import leaves_of, trainable
 from thalweg.recorder.session import Session
+from thalweg.recorder.statistics import rows_are_alike
 
 
 @dataclass
 class Perturbation(Intervention):
-    """Add noise of relative size ``scale`` at update number ``step``, from 0."""
+    """Add noise of relative size ``scale`` at update number ``step``, from 0.
+
+    Attributes:
+        alike: Only to parameters whose rows are alike, in their values and their gradients.
+    """
 
     kind: ClassVar[str] = "perturbation"
     scale: float = 0.3
     step: int = 0
+    alike: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.scale < math.inf:
@@ -40,7 +47,8 @@ class Perturbation(Intervention):
 
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
-        return {"kind": self.kind, "scale": self.scale, "step": self.step}
+        data = {"kind": self.kind, "scale": self.scale, "step": self.step}
+        return data | ({"alike": True} if self.alike else {})
 
     def started(self, session: Session) -> None:
         """Remember whose steps to count."""
@@ -56,6 +64,7 @@ class Perturbation(Intervention):
     def after_backward(self, loss: torch.Tensor) -> None:
         """Move them, each once."""
         new = [one for one in self._leaves if id(one) not in self._moved]
+        new = [one for one in new if not self.alike or rows_are_alike(one, one.grad)]
         for one in new:
             noise = torch.randn(one.shape, generator=self._random, dtype=torch.float64)
             one.add_((noise * self.scale * usual_size(one)).to(one.device, one.dtype))
@@ -64,15 +73,24 @@ class Perturbation(Intervention):
 
     def name(self) -> str:
         """A few words for a table."""
+        if self.alike:
+            return f"rows told apart by {self.scale:g}"
         return f"perturbation of {self.scale:g} at step {self.step}"
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
         when = "before training" if not self.step else f"after {self.step} steps"
+        if self.alike:
+            return (
+                "Start the rows of a parameter apart: random values, or data, instead of one row "
+                f"repeated (a random {self.scale:g} of their usual size {when} is enough)."
+            )
         return f"Move the parameters off by a random {self.scale:g} of their usual size {when}."
 
     def edit(self) -> str:
         """A line of code."""
+        if self.alike:
+            return f"nn.Parameter(rows + {self.scale:g} * torch.randn_like(rows))"
         return f"p.data += {self.scale:g} * torch.randn_like(p) / p[0].numel() ** 0.5"
 
 

@@ -8,7 +8,10 @@ What it is
 How it is measured
     The share of hidden units whose output does not vary over the batch, by layer, before the first
     update and at the last step in full. Above one half in some layer counts. Output layers never
-    do.
+    do. Nor do units that are starved: where a signal fades from layer to layer, until less than a
+    tenth of what arrives differs between examples, biases alone decide what units give, and the
+    gain of the weights or of the gradient is at fault. There only a layer counts that loses nine
+    tenths of what still differed.
 
 When not to trust it
     A batch of a few examples makes rare features look dead; the share over a batch is an upper
@@ -32,6 +35,7 @@ from thalweg.recorder.anatomy import SATURATING
 
 CODE = "dead-units"
 MANY = 0.5
+FADED = 0.1  # part of a signal that differs between examples, or of this what a layer passes on
 
 
 def judge(seen: Evidence) -> Suspicion | None:
@@ -61,5 +65,18 @@ def judge(seen: Evidence) -> Suspicion | None:
 
 
 def _worst(seen: Evidence, sample: Row) -> float:
-    rectifying = (one for one in seen.hidden(sample) if one["kind"] not in SATURATING)
-    return max((one["dead"] or 0.0 for one in rectifying), default=0.0)
+    """The largest share of dead units in a layer, starved ones left out."""
+    hidden = seen.hidden(sample)
+    varies = [1.0 if one.get("varies") is None else float(one["varies"]) for one in hidden]
+    pairs = list(zip([1.0, *varies], varies, strict=False))
+    fades = min(varies, default=1.0) < FADED
+    counted = [
+        one for one, (before, after) in zip(hidden, pairs, strict=True)
+        if one["kind"] not in SATURATING and not (fades and _starved(before, after))
+    ]  # fmt: skip
+    return max((one["dead"] or 0.0 for one in counted), default=0.0)
+
+
+def _starved(before: float, after: float) -> bool:
+    """Whether a layer is given next to nothing that varies, or passes on most of what it is."""
+    return before < FADED or after >= FADED * before

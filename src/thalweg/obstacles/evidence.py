@@ -132,8 +132,22 @@ class Evidence:
 
     @property
     def units_are_alike(self) -> bool:
-        """Whether all units of some hidden layer start with the same weights."""
-        return any(one.get("twins", 0) > 0.99 for one in self.layers()[:-1])
+        """Whether all units of some hidden layer, or the rows of a parameter, start as one."""
+        twins = any(one.get("twins", 0) > 0.99 for one in self.layers()[:-1])
+        return twins or bool(self.rows_alike)
+
+    @cached_property
+    def rows_alike(self) -> list[str]:
+        """Parameters whose rows start as one row repeated and are still that at the end.
+
+        Where another parameter tells them apart (the scales of components whose means are one),
+        their gradients show it.
+        """
+        ends = [self.first, self.samples[-1]] if len(self.samples) > 1 else []
+        found = [
+            {one["name"] for one in end.get("parameters", []) if one.get("alike")} for end in ends
+        ]
+        return sorted(set.intersection(*found)) if found else []
 
     @property
     def units_are_dead(self) -> bool:

@@ -24,6 +24,8 @@ from thalweg.recorder.tape import Tape
 Values = list[torch.Tensor]
 ELEMENTWISE = frozenset({"difference", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 
+ROUNDING = 1e-5  # of the largest entry, by which sums in another order differ
+
 
 def number(value: float | torch.Tensor) -> float | None:
     """A finite float, or None: recordings are strict JSON."""
@@ -63,6 +65,7 @@ def parameter(
         nonzero = int(_entries(gradient).count_nonzero())
         data["zeros"] = 1.0 - nonzero / gradient.numel()
         data["unchanged"] = number((after == before).double().mean())
+        data["alike"] = rows_are_alike(before, gradient)
     return data
 
 
@@ -78,6 +81,19 @@ def twins(weight: torch.Tensor, units: int) -> float:
         return 0.0
     _, counts = torch.unique(rows, dim=0, return_counts=True)
     return float(counts[counts > 1].sum()) / len(rows)
+
+
+def rows_are_alike(values: torch.Tensor, gradient: torch.Tensor | None) -> bool:
+    """Whether the rows (the first axis) of a parameter are one row repeated, and will stay so.
+
+    Their values are the same, and so are their gradients, to rounding, and are not zero.
+    """
+    if gradient is None or gradient.is_sparse or values.dim() < 2 or len(values) < 2:
+        return False
+    if not values.numel() or not bool((values == values[:1]).all()):
+        return False
+    size = float(gradient.abs().max())
+    return size > 0 and float((gradient - gradient[:1]).abs().max()) <= ROUNDING * size
 
 
 def gain(weight: torch.Tensor, units: int) -> float | None:
@@ -109,7 +125,10 @@ def layer(one: Layer, leaves: Values, values: Values, names: list[str]) -> dict[
 
 
 def activation(one: Activation, values: Values) -> dict[str, Any]:
-    """Share of dead units (constant over the batch) and of saturated values."""
+    """Share of dead units (constant over the batch) and of saturated values, and what varies.
+
+    ``varies`` is the root mean square about the units' means over the one about zero.
+    """
     data: dict[str, Any] = {"kind": one.kind, "hidden": one.hidden}
     table = units_last(values[one.slot])
     if table is None or len(table) < 2:
@@ -120,6 +139,7 @@ def activation(one: Activation, values: Values) -> dict[str, Any]:
         "units": table.shape[1],
         "rms": rms(table),
         "dead": number((spread <= 1e-7 * max(scale, 1e-30)).double().mean()),
+        "varies": number((table - table.mean(0)).norm() / table.norm().clamp_min(1e-30)),
     }
     if one.kind in SATURATING:
         low, high = SATURATING[one.kind]
@@ -161,12 +181,24 @@ def meeting(one: Ending, values: Values) -> dict[str, Any]:
         sums, logs = classes.sum(1), classes.logsumexp(1)
         data["outputs"]["rows_sum_to_one"] = bool(((sums - 1).abs() < 1e-3).all())
         data["outputs"]["rows_are_log_probabilities"] = bool((logs.abs() < 1e-2).all())
+    if one.targets is not None and one.kind == "cross_entropy":
+        data["targets"] |= together(outputs, one.targets)
     if one.targets is not None and one.kind in ELEMENTWISE:
         shapes = tuple(outputs.shape), tuple(one.targets.shape)
         data["broadcast"] = _grows(*shapes)
         if shapes[0] == shapes[1]:
             data["targets"] |= columns(one.targets)
     return data
+
+
+def together(outputs: torch.Tensor, targets: torch.Tensor) -> dict[str, Any]:
+    """The largest sum over classes of targets that are a share of each class; else nothing."""
+    if targets.shape != outputs.shape or targets.dim() < 2 or not targets.is_floating_point():
+        return {}
+    shares = targets.detach().to(torch.float64)
+    if not shares.numel() or not bool(((shares >= 0) & (shares <= 1)).all()):
+        return {}
+    return {"largest_row_sum": float(shares.sum(1).max())}
 
 
 def columns(targets: torch.Tensor, most: int = 32) -> dict[str, Any]:
