@@ -96,3 +96,8 @@ def words(lines: list[str]) -> set[str]:
 def missing(page: list[str], output: list[str]) -> set[str]:
     """The words of the page that the output does not have."""
     return words(page) - words(output)
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+CONSOLE = [block for block in BLOCKS if block.language == "console" and block.check != "not run"]
+DEMO = "thalweg diagnose examples/disappointing_digits.py"  # it takes a minute: see test_demo.py

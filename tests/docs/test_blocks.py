@@ -12,6 +12,9 @@ from pathlib import Path
 import hooks
 import pytest
 from blocks import (
+    BLOCKS,
+    CONSOLE,
+    DEMO,
     PAGES,
     ROOT,
     Block,
@@ -27,10 +30,8 @@ from blocks import (
 from thalweg.cli.catalogue import topics
 from thalweg.cli.main import BY_NAME
 
-BLOCKS = [block for page in PAGES for block in blocks(page)]
 PYTHON_PAGES = [page for page in PAGES if any(b.language == "python" for b in blocks(page))]
-CONSOLE = [block for block in BLOCKS if block.language == "console" and block.check != "not run"]
-DEMO = "thalweg diagnose examples/disappointing_digits.py"
+SHORT = [block for block in CONSOLE if DEMO not in [one.command for one in exchanges(block)]]
 LANGUAGES = {"python", "console", "sh", "json", "text", ""}
 
 
@@ -60,7 +61,7 @@ def printed(block: Block, scope: dict[str, object]) -> list[str]:
     return lines_of(output.getvalue())
 
 
-@pytest.mark.parametrize("block", CONSOLE, ids=str)
+@pytest.mark.parametrize("block", SHORT, ids=str)
 def test_console_blocks_print_what_they_say(block, workspace, request):
     for exchange in exchanges(block):
         output = output_of(exchange, request)
@@ -71,9 +72,7 @@ def test_console_blocks_print_what_they_say(block, workspace, request):
 
 
 def output_of(exchange: Exchange, request: pytest.FixtureRequest) -> list[str]:
-    """What a command prints; the demo is diagnosed once for all tests."""
-    if exchange.command == DEMO:
-        return lines_of(request.getfixturevalue("demo").done.stdout)
+    """What a command prints."""
     program, *words = shlex.split(exchange.command)
     if program == "thalweg":
         done = request.getfixturevalue("thalweg")(*words, cwd=Path.cwd())

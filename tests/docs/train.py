@@ -9,7 +9,7 @@ y = (x @ torch.randn(20, 5)).argmax(1)
 
 model = nn.Sequential(nn.Linear(20, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 5))
 optimizer = torch.optim.Adam(model.parameters(), lr=0.3)
-for _ in range(20):
+for _ in range(10):
     for batch in torch.randperm(600).split(30):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
