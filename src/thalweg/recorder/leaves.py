@@ -59,10 +59,16 @@ def trainable(
     return [one for one in leaves if bare or isinstance(one, torch.nn.Parameter)]
 
 
-def those_that_train(loss: torch.Tensor, optimizers: Iterable[Optimizer]) -> list[Optimizer]:
-    """The optimizers that were given some of what this loss is differentiated for."""
-    leaves = {id(leaf) for leaf in leaves_of(loss)}
-    return [one for one in optimizers if any(id(p) in leaves for p in trained_by([one]))]
+def those_that_train(
+    loss: torch.Tensor, optimizers: Iterable[Optimizer], known: Iterable[Optimizer] = ()
+) -> list[Optimizer]:
+    """The optimizers that were given some of what this loss is differentiated for.
+
+    ``known`` are left out: one whose closure computes the loss has been seen before it.
+    """
+    leaves, seen = {id(leaf) for leaf in leaves_of(loss)}, set(map(id, known))
+    new = [one for one in optimizers if id(one) not in seen]
+    return [one for one in new if any(id(p) in leaves for p in trained_by([one]))]
 
 
 def alone(outputs: Any) -> torch.Tensor | None:

@@ -1,4 +1,4 @@
-"""What hears of a program while its session rests: three events a step, and nothing besides."""
+"""What hears of a program while its session rests: a few events a step, and nothing besides."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ class Quiet(Protocol):
     def loss(self, loss: torch.Tensor | None) -> None:
         """A tensor, of one number or more, is about to be differentiated by its ``backward``."""
 
-    def before_update(self, optimizer: Optimizer) -> None:
-        """An optimizer is about to update its parameters."""
+    def before_update(self, optimizer: Optimizer, has_closure: bool) -> None:
+        """An optimizer is about to update its parameters, or to ask its closure for the loss."""
+
+    def evaluated(self, optimizer: Optimizer) -> None:
+        """An optimizer's closure has evaluated the loss and its gradient."""
 
     def after_update(self, optimizer: Optimizer) -> None:
         """The parameters have been updated."""

@@ -86,7 +86,7 @@ class Recorder(Listener):
         self._pending: list[dict[str, Any]] = []
         self._losses: list[torch.Tensor] = []
         self._last: torch.Tensor | None = None
-        self._in_step = False
+        self._in_step, self._is_first = False, True
         self._tapes: list[Tape] = []
         self._before: Before | None = None
         self._values: list[torch.Tensor] = []
@@ -148,7 +148,7 @@ class Recorder(Listener):
 
     def before_step(self, optimizer: Optimizer | None) -> None:
         """Keep what the update is about to change."""
-        self._in_step = optimizer is not None
+        self._in_step, self._is_first = optimizer is not None, True
         self._norm = _norm_of_gradient(optimizer) if self._full else None
         self._rate = 0.0 if optimizer is None else number(optimizer.param_groups[0].get("lr", 0.0))
         if self.tape.on:
@@ -160,6 +160,15 @@ class Recorder(Listener):
         if optimizer is None:  # the update ends unseen: the next forward pass begins here
             self._values = list(self.tape.values)
             self._begin(self._session.step_of(None) + 1)
+
+    def evaluated(self, optimizer: Optimizer) -> None:
+        """Keep the gradient of a closure's first evaluation: it is this step's."""
+        if self._is_first:
+            self._norm = _norm_of_gradient(optimizer) if self._full else None
+            if self._before is not None:
+                leaves = self._before.leaves
+                self._before.gradients = [self._gradient(leaf) for leaf in leaves]
+        self._is_first = False
 
     def _gradient(self, leaf: torch.Tensor) -> torch.Tensor | None:
         gradient = self._own_gradients.get(id(leaf), leaf.grad)

@@ -26,16 +26,10 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from thalweg.recorder import modes
 from thalweg.recorder.call_names import SILENT, name_of, without_values
+from thalweg.recorder.closures import closure_of, followed, with_closure
 from thalweg.recorder.leaves import alone, leaves_of, those_that_train, trained_by
-from thalweg.recorder.modes import (
-    Answering,
-    hide_from_fast_paths,
-    put_back,
-    put_back_after_long,
-    take_off,
-    take_off_for_long,
-)
 from thalweg.recorder.quiet import Quiet
 from thalweg.recorder.replaced import repeat_under, replace, watch_backward, watch_scalers
 
@@ -89,6 +83,9 @@ class Listener:
     def before_step(self, optimizer: Optimizer | None) -> None:
         """An optimizer is about to update its parameters (None: the program does it by hand)."""
 
+    def evaluated(self, optimizer: Optimizer) -> None:
+        """Amid its step, an optimizer's closure has evaluated the loss and its gradient."""
+
     def after_step(self, optimizer: Optimizer | None) -> None:
         """The parameters have been updated."""
 
@@ -128,12 +125,12 @@ class Session:
             listener.started(self)
         self._rewriters = _overriding(self.listeners, "rewrite")
         self._watchers = _overriding(self.listeners, "called")
-        self._mode = Answering(self.answer)
+        self._mode = modes.Answering(self.answer)
         if all(one.only_looks for one in self._rewriters):
-            self._undo.append(hide_from_fast_paths(self._mode))
+            self._undo.append(modes.hide_from_fast_paths(self._mode))
         else:
             self._undo.append(repeat_under(lambda: self._in_backward, self._recompute))
-        put_back(self._mode, 0)
+        modes.put_back(self._mode, 0)
         return self
 
     def __exit__(
@@ -148,7 +145,7 @@ class Session:
             for undo in self._undo:
                 leaving.callback(undo)
             self._loud()
-            leaving.callback(take_off, self._mode)
+            leaving.callback(modes.take_off, self._mode)
             self._end_manual_step()
 
     @property
@@ -164,12 +161,12 @@ class Session:
         """
         self._quiet = meanwhile
         if self._resting is None:
-            self._resting = take_off_for_long(self._mode)
+            self._resting = modes.take_off_for_long(self._mode)
 
     def wake(self) -> None:
         """See calls again."""
         if self._resting is not None:
-            put_back_after_long(self._mode, self._resting)
+            modes.put_back_after_long(self._mode, self._resting)
             self._resting = None
 
     def step_of(self, optimizer: Optimizer | None) -> int:
@@ -287,7 +284,7 @@ class Session:
     def _before_backward(self, loss: torch.Tensor) -> None:
         self._end_manual_step()
         if self.candidates:
-            self.optimizers += those_that_train(loss, self.candidates)
+            self.optimizers += those_that_train(loss, self.candidates, known=self.optimizers)
             self.candidates = []
         self._tell("before_backward", loss)
 
@@ -346,18 +343,16 @@ class Session:
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         if self._resting is not None:
-            self._quiet.before_update(optimizer)
-            return None
+            self._quiet.before_update(optimizer, closure_of(args, kwargs) is not None)
+            tell = functools.partial(self._evaluated, optimizer)
+            return with_closure(args, kwargs, lambda one: followed(one, tell))
         self._loud()
         if not (self._stands_for or any(one is optimizer for one in self.optimizers)):
             self.optimizers.append(optimizer)  # made before the session
-        self._tell("before_step", self._stands_for.get(id(optimizer), optimizer))
+        own = self._stands_for.get(id(optimizer), optimizer)
+        self._tell("before_step", own)
         self._hush()
-        if len(args) > 1 and callable(args[1]):
-            return (args[0], self._heard(args[1]), *args[2:]), kwargs
-        if callable(kwargs.get("closure")):
-            return args, kwargs | {"closure": self._heard(kwargs["closure"])}
-        return None
+        return with_closure(args, kwargs, lambda one: self._heard(one, own))
 
     def _post_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if self._resting is not None:
@@ -367,27 +362,34 @@ class Session:
         self._loud()
         self._count(self._stands_for.get(id(optimizer), optimizer))
 
-    def _heard(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+    def _evaluated(self, optimizer: Optimizer) -> None:
+        """A closure has been evaluated that no mode has shown."""
+        if self._resting is not None:
+            self._quiet.evaluated(optimizer)
+
+    def _heard(self, closure: Callable[[], Any], optimizer: Optimizer) -> Callable[[], Any]:
         """The program's own closure, watched, amid the optimizer's arithmetic, which is not."""
 
         @functools.wraps(closure)
         def evaluate() -> Any:
             self._loud()
             try:
-                return closure()
+                result = closure()
             finally:
                 self._hush()
+            self._tell("evaluated", optimizer)
+            return result
 
         return evaluate
 
     def _hush(self) -> None:
         """Watch no calls for a while: an optimizer's own arithmetic is none of the program's."""
-        self._hushed = take_off(self._mode)
+        self._hushed = modes.take_off(self._mode)
 
     def _loud(self) -> None:
         """Watch calls again."""
         if self._hushed is not None:
-            put_back(self._mode, self._hushed)
+            modes.put_back(self._mode, self._hushed)
             self._hushed = None
 
 

@@ -174,9 +174,19 @@ class Lookout(Listener):
             value = self.alarm.check_loss(loss)
             self._losses += [] if value is None else [value]
 
-    def before_update(self, optimizer: Optimizer) -> None:
-        """See whether the gradient is finite."""
+    def before_update(self, optimizer: Optimizer, has_closure: bool) -> None:
+        """See whether the gradient is finite, unless the closure is still to compute it."""
         self._in_step = True
+        if not has_closure:
+            self._glance()
+
+    def evaluated(self, optimizer: Optimizer) -> None:
+        """See whether the gradient is finite that a closure has computed; awake or asleep."""
+        if self._recorder.tape.on:
+            self._recorder.evaluated(optimizer)
+        self._glance()
+
+    def _glance(self) -> None:
         if self.alarm.is_time():
             begun = self.pace.now()
             with torch._C.DisableTorchFunction():

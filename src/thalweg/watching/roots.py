@@ -28,8 +28,16 @@ def _is_module(one: object) -> bool:
 
 
 def living_optimizers() -> list[Optimizer]:
-    """Every optimizer that there is, oldest first; what looks like one only to `isinstance` not."""
-    return [one for one in gc.get_objects() if issubclass(type(one), Optimizer)]
+    """Every optimizer that there is, oldest first; what looks like one only to `isinstance` not.
+
+    Nor what stands around another one and passes its steps on, as trainers' own wrappers do: it was
+    never constructed as an optimizer, so that PyTorch tells nobody of its steps.
+    """
+    return [one for one in gc.get_objects() if _tells_of_steps(type(one))]
+
+
+def _tells_of_steps(kind: type) -> bool:
+    return issubclass(kind, Optimizer) and getattr(kind.step, "hooked", False)
 
 
 def path_of(module: nn.Module, roots: Sequence[nn.Module]) -> str:
