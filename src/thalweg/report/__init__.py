@@ -11,14 +11,12 @@ need the extra `thalweg[cli]`, `write_html` needs `thalweg[report]`; they are im
 are called.
 """
 
-import json
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.report.json import plain
 from thalweg.report.json import write as write_json
+from thalweg.report.notebook import Shown, framed
 from thalweg.report.schema import Report, ReportError, read, validate
 
 if TYPE_CHECKING:
@@ -27,10 +25,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Report",
     "ReportError",
+    "Shown",
     "before_and_after",
     "framed",
     "read",
     "render_text",
+    "show",
     "validate",
     "write_curvature_html",
     "write_html",
@@ -90,21 +90,19 @@ def write_html(data: Mapping[str, Any], path: str | Path) -> None:
     write(data, path)
 
 
-def framed(data: Mapping[str, Any], height: int = 720) -> str:
-    """A report for a notebook: the HTML page in a frame of its own, `height` pixels high.
+def show(data: Mapping[str, Any], height: int = 720) -> Shown:
+    """A report as the last line of a notebook's cell: its page there, its text in a terminal.
 
-    Where the packages that draw it are missing, the same report as text.
+        thalweg.report.show(thalweg.diagnose("train.py"))
+
+    Args:
+        data: A report as plain data (schema 1).
+        height: Of the page's frame, in pixels.
 
     Raises:
         ReportError: `data` does not fit the schema.
     """
-    try:
-        from thalweg.report.html import render
-    except ModuleNotFoundError:
-        return f"<pre>{escape(json.dumps(plain(data), indent=1))}</pre>"
-    page = escape(render(data), quote=True)
-    style = f"width:100%;height:{height}px;border:0"
-    return f'<iframe srcdoc="{page}" style="{style}" title="Thalweg report"></iframe>'
+    return Shown(data, height)
 
 
 def write_curvature_html(data: Mapping[str, Any], path: str | Path) -> None:
