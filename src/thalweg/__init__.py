@@ -26,6 +26,7 @@ _PARTS = (
     "curvature",
     "doctor",
     "edits",
+    "integrations",
     "interventions",
     "landscapes",
     "linalg",
@@ -157,7 +158,11 @@ def curvature_of(
 
 
 def watch(
-    *, budget: float = 0.05, stop: bool = False, folder: str | PathLike[str] | None = None
+    *,
+    budget: float = 0.05,
+    stop: bool = False,
+    folder: str | PathLike[str] | None = None,
+    writers: Sequence[Any] = (),
 ) -> Any:
     """Watch a training run of this process cheaply, as a context manager.
 
@@ -171,6 +176,8 @@ def watch(
             noting it.
         folder: Where to keep the recording and the last good state. If None, the recording is
             thrown away, and a state that is needed is kept in a folder of `thalweg-watch`.
+        writers: Who keeps what is seen (`thalweg.watching.Writer`), such as a `TensorBoardWriter`
+            of `thalweg.integrations`; closed at the end.
 
     Returns:
         A `thalweg.watching.Watching`. Nothing in its report is proved: `diagnose` does that.
@@ -180,7 +187,8 @@ def watch(
     """
     from thalweg.watching import Watching
 
-    return Watching(budget=budget, stop=stop, folder=None if folder is None else Path(folder))
+    kept = None if folder is None else Path(folder)
+    return Watching(budget=budget, stop=stop, folder=kept, writers=writers)
 
 
 def explain(name: str) -> str:

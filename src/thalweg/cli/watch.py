@@ -7,7 +7,8 @@ from thalweg.cli import targets, values
 from thalweg.cli.command import Command, UsageError, add_script, script_of
 from thalweg.cli.diagnose import check_html, note_misplaced
 
-OPTIONS = {"--json", "--html", "--budget", "--stop", "--folder"}
+OPTIONS = {"--json", "--html", "--budget", "--stop", "--folder", "--to"}
+WRITERS = ("tensorboard", "wandb", "mlflow", "trackio")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--stop", action="store_true", help="stop the script when something breaks")
     add("--folder", metavar="PATH", help="keep the recording and the last good state there")
+    add(
+        "--to",
+        action="append",
+        default=[],
+        choices=WRITERS,
+        metavar="TRACKER",
+        help=f"keep what is seen in a run of {', '.join(WRITERS)} as well",
+    )
     add_script(parser)
 
 
@@ -33,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     targets.check(json=options.json, html=options.html)
     check_html(options.html)
     note_misplaced(script, arguments, OPTIONS)
+    from thalweg.integrations import writer
     from thalweg.trials import execute
     from thalweg.watching import Watching
 
@@ -42,8 +52,9 @@ def run(options: argparse.Namespace) -> int:
             stop=options.stop,
             folder=options.folder,
             script=(str(script), arguments),
+            writers=[writer(name) for name in dict.fromkeys(options.to)],
         )
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         raise UsageError(str(error)) from None
     with watching:
         code = execute(script, arguments, watching.failed)
