@@ -79,7 +79,7 @@ def output_of(exchange: Exchange, request: pytest.FixtureRequest) -> list[str]:
         return lines_of(done.stdout + done.stderr)
     assert program == "python", f"{exchange.command}: only thalweg and python can be checked"
     done = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, *words], capture_output=True, text=True, check=False, timeout=300
     )
     return lines_of(done.stdout + done.stderr)
 
