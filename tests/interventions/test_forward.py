@@ -539,6 +539,11 @@ def column(y):
     return (y > 0).double()
 
 
+def tags(x):
+    """Several of three labels at once."""
+    return (x[:, :3] > -0.3).double()
+
+
 soft = lambda: nn.Softmax(1)
 WIRINGS = {
     "softmax twice": (
@@ -573,6 +578,32 @@ WIRINGS = {
         loss_script(lambda m, x, y: nn.NLLLoss(reduction="sum")(torch.softmax(m(x), 1), y)),
         loss_script(lambda m, x, y: nn.NLLLoss(reduction="sum")(torch.softmax(m(x), 1).log(), y)),
     ),
+    "labels that share a softmax": (
+        "each-label",
+        loss_script(lambda m, x, y: F.cross_entropy(m(x), tags(x))),
+        loss_script(lambda m, x, y: F.binary_cross_entropy_with_logits(m(x), tags(x))),
+    ),
+    "labels that share a softmax, summed, by keywords": (
+        "each-label",
+        loss_script(lambda m, x, y: F.cross_entropy(
+            input=m(x) / 9, target=tags(x) * 0.9, reduction="sum")),
+        loss_script(lambda m, x, y: F.binary_cross_entropy_with_logits(
+            m(x) / 9, tags(x) * 0.9, reduction="sum")),
+    ),
+    "labels that share a softmax, row by row": (
+        "each-label",
+        loss_script(lambda m, x, y: (
+            nn.CrossEntropyLoss(reduction="none")(m(x), tags(x)) * x[:, 0].exp()).mean()),
+        loss_script(lambda m, x, y: (
+            nn.BCEWithLogitsLoss(reduction="none")(m(x), tags(x)).mean(1) * x[:, 0].exp()).mean()),
+    ),
+    "labels of every place": (
+        "each-label",
+        loss_script(lambda m, x, y: nn.CrossEntropyLoss()(
+            m(x)[:, :, None] * x[:, None, :2], tags(x)[:, :, None].expand(-1, -1, 2))),
+        loss_script(lambda m, x, y: nn.BCEWithLogitsLoss()(
+            m(x)[:, :, None] * x[:, None, :2], tags(x)[:, :, None].expand(-1, -1, 2))),
+    ),
     "a column against a row": (
         "same-shape",
         loss_script(lambda m, x, y: F.mse_loss(m(x), column(y).squeeze()), width=1),
@@ -599,7 +630,7 @@ def test_the_loss_is_wired_as_it_should_be(name):
     different(run(original), run(edited))
 
 
-@pytest.mark.parametrize("reading", ["logits", "log-probabilities", "same-shape"])
+@pytest.mark.parametrize("reading", ["logits", "log-probabilities", "same-shape", "each-label"])
 def test_a_loss_that_fits_is_left_alone(reading):
     equal(run(script(), [LossWiring(reading)]), run(script()))
 

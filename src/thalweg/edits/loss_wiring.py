@@ -2,7 +2,8 @@
 
 Where a softmax stands before a cross-entropy it is left out: the largest output stays the largest.
 Where a sigmoid stands before a loss that applies it again the loss is swapped, because what the
-script compares with one half are probabilities.
+script compares with one half are probabilities. Where several labels hold at once, the loss of the
+one softmax is swapped for one that takes each label by itself.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ast
 
 from thalweg.edits.script import Script, is_method
 from thalweg.edits.source import NotPlaced, Replacement, only
-from thalweg.edits.training import loss_calls
+from thalweg.edits.training import loss_calls, without_gradients
 from thalweg.interventions import LossWiring
 
 NN, F = "torch.nn.", "torch.nn.functional."
@@ -20,6 +21,9 @@ LOG_SOFTMAX = ("torch.log_softmax", F + "log_softmax", NN + "LogSoftmax")
 ON_PROBABILITIES = {NN + "BCEWithLogitsLoss": NN + "BCELoss",
                     F + "binary_cross_entropy_with_logits": F + "binary_cross_entropy"}  # fmt: skip
 ON_OUTPUTS = {NN + "NLLLoss": NN + "CrossEntropyLoss", F + "nll_loss": F + "cross_entropy"}
+OF_LABELS = {NN + "CrossEntropyLoss": NN + "BCEWithLogitsLoss",
+             F + "cross_entropy": F + "binary_cross_entropy_with_logits"}  # fmt: skip
+KNOWN_TO_BOTH = frozenset({"input", "target"})
 LOGARITHM = dict(zip(SOFTMAX, LOG_SOFTMAX, strict=True))
 ELEMENTWISE = {f"{NN}{name}Loss" for name in ("MSE", "L1", "SmoothL1", "Huber")} | {
     f"{F}{name}_loss" for name in ("mse", "l1", "smooth_l1", "huber")
@@ -28,8 +32,13 @@ ELEMENTWISE = {f"{NN}{name}Loss" for name in ("MSE", "L1", "SmoothL1", "Huber")}
 
 def loss_wiring(script: Script, change: LossWiring) -> list[Replacement]:
     """Wire the loss as its reading says."""
-    return {"logits": _logits, "log-probabilities": _log_probabilities,
-            "same-shape": _same_shape}[change.reading](script)  # fmt: skip
+    places = {
+        "logits": _logits,
+        "log-probabilities": _log_probabilities,
+        "same-shape": _same_shape,
+        "each-label": _each_label,
+    }
+    return places[change.reading](script)
 
 
 def _logits(script: Script) -> list[Replacement]:
@@ -52,6 +61,17 @@ def _log_probabilities(script: Script) -> list[Replacement]:
         return [Replacement(end - len(call.func.attr), end, "log_softmax")]
     text, imports = script.written(LOGARITHM[name])
     return [script.source.replaced(call.func, text), *imports]
+
+
+def _each_label(script: Script) -> list[Replacement]:
+    losses = [one for one in loss_calls(script) if one[1] in OF_LABELS]
+    if sum(not without_gradients(script, call) for call, _, _ in losses) > 1:
+        raise NotPlaced("which of several losses is given several labels at once is not seen")
+    for call, _, made in losses:
+        words = {word.arg for one in (call, made) if one for word in one.keywords}
+        if words - KNOWN_TO_BOTH or len(call.args) > 2 or (made and made.args):
+            raise NotPlaced("the loss has options that mean something else for single labels")
+    return _swapped(script, OF_LABELS)
 
 
 def _swapped(script: Script, other: dict[str, str]) -> list[Replacement]:

@@ -8,11 +8,15 @@ What it changes, by ``reading``:
   one that is given probabilities gets their logarithm.
 * ``same-shape``: outputs of shape (n, 1) and targets of shape (n,) are compared element by element
   instead of each with each.
+* ``each-label``: where several labels may hold at once, each has a binary cross-entropy of its own
+  instead of a share of one softmax. It is the cross-entropy of two classes, the label and its
+  absence, whose logits are the label's output and zero.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,11 +32,13 @@ READINGS = {
     "logits": "Give the loss the raw outputs: it applies softmax (or the sigmoid) itself.",
     "log-probabilities": "Give the likelihood loss log-probabilities, or use cross-entropy.",
     "same-shape": "Give outputs and targets the same shape before comparing them.",
+    "each-label": "Several labels hold at once: give each a binary cross-entropy of its own.",
 }
 EDITS = {
     "logits": "criterion(logits, target)  # no softmax before it",
     "log-probabilities": "F.cross_entropy(outputs, target)",
     "same-shape": "loss = F.mse_loss(outputs.squeeze(1), target)",
+    "each-label": "F.binary_cross_entropy_with_logits(outputs, target)",
 }
 EXPECTS_LOGITS = {"cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid"}
 ELEMENTWISE = DIFFERENCES | {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
@@ -65,6 +71,8 @@ class LossWiring(Intervention):
             )
         elif self.reading == "same-shape" and name in ELEMENTWISE:
             _align(call)
+        elif self.reading == "each-label" and name == "cross_entropy" and _is_of_labels(call):
+            call.func = _each_label(call.func)
 
     def called(self, call: Call, result: Any) -> None:
         """Remember what stood before a softmax or sigmoid, moved as its result is moved."""
@@ -99,7 +107,8 @@ class LossWiring(Intervention):
     def name(self) -> str:
         """A few words for a table."""
         return {"logits": "loss on raw outputs", "log-probabilities": "loss on log-probabilities",
-                "same-shape": "outputs and targets of one shape"}[self.reading]  # fmt: skip
+                "same-shape": "outputs and targets of one shape",
+                "each-label": "a loss for each label"}[self.reading]  # fmt: skip
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
@@ -116,6 +125,27 @@ def _log_probabilities(outputs: torch.Tensor) -> torch.Tensor:
     if are_probabilities:
         return outputs.clamp_min(torch.finfo(outputs.dtype).tiny).log()
     return F.log_softmax(outputs, 1)
+
+
+def _is_of_labels(call: Call) -> bool:
+    """Whether the targets are a number for each output, and the classes have no weights."""
+    names = ("input", "target", "weight")
+    given = dict(zip(names, call.args, strict=False)) | call.kwargs
+    outputs, target = given.get("input"), given.get("target")
+    if not isinstance(outputs, torch.Tensor) or not isinstance(target, torch.Tensor):
+        return False
+    return given.get("weight") is None and outputs.dim() > 1 and outputs.shape == target.shape
+
+
+def _each_label(cross_entropy: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    def compute(
+        input: torch.Tensor, target: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        outputs = torch.stack([input, torch.zeros_like(input)], 1)
+        found = cross_entropy(outputs, torch.stack([target, 1 - target], 1), *args, **kwargs)
+        return found.mean(1) if found.dim() else found  # not reduced: a row's loss, as it was
+
+    return compute
 
 
 def _align(call: Call) -> None:

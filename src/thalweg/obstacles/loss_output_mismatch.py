@@ -4,16 +4,19 @@ What it is
     The loss expects something else than it is given: probabilities where it applies softmax itself
     (the gradient is flattened and the loss cannot fall below a floor), raw outputs where it expects
     log-probabilities (unbounded below), a column of outputs against a row of targets (each output
-    is pulled to every target, so all go to their mean).
+    is pulled to every target, so all go to their mean), several labels that hold at once where a
+    softmax lets them share one certainty.
 
 How it is measured
     The tape shows the call that made the outputs, the loss function, and the shapes that met:
     softmax before ``cross_entropy``, a sigmoid before ``binary_cross_entropy_with_logits``, rows
     given to ``nll_loss`` whose exponentials do not sum to one, shapes that broadcast to more
-    elements than either has. Exact.
+    elements than either has, rows of targets from zero to one for ``cross_entropy`` that sum to
+    more than one (those of soft labels sum to one, that of a label left out to zero). Exact.
 
 When not to trust it
-    Where a difference by hand broadcasts on purpose (pairwise distances), only the trial tells.
+    Where a difference by hand broadcasts on purpose (pairwise distances), or labels are to be
+    ranked against each other by one softmax, only the trial tells.
 
 How it is proved
     Computing the one reading that outputs and targets allow removes the harm. A loss of another
@@ -29,7 +32,7 @@ from typing import Any
 
 from thalweg.interventions import LossWiring
 from thalweg.obstacles.evidence import Evidence
-from thalweg.obstacles.suspicion import Suspicion, shown
+from thalweg.obstacles.suspicion import Suspicion, shown, told
 
 CODE = "loss-output-mismatch"
 
@@ -37,6 +40,7 @@ TWICE = {
     "cross_entropy": ("softmax", "log-softmax"),
     "binary_cross_entropy_with_logits": ("sigmoid", "the sigmoid"),
 }
+AT_MOST = 1.01  # what a row of soft labels sums to, rounded
 
 
 def judge(seen: Evidence) -> Suspicion | None:
@@ -44,7 +48,7 @@ def judge(seen: Evidence) -> Suspicion | None:
     end = seen.first.get("ending")
     if not end:
         return None
-    found = _reading(end)
+    found = _reading(end) or _of_labels(seen)
     if found is None:
         return None
     reading, summary = found
@@ -71,3 +75,15 @@ def _reading(end: dict[str, Any]) -> tuple[str, str] | None:
         shapes = f"{tuple(outputs['shape'])} against {tuple(end['targets']['shape'])}"
         return "same-shape", f"Outputs and targets broadcast ({shapes}): each meets every other."
     return None
+
+
+def _of_labels(seen: Evidence) -> tuple[str, str] | None:
+    """Several labels at once, in whichever of the recorded steps."""
+    ends = [one["ending"] for one in seen.samples if one.get("ending")]
+    sums = [(one["targets"] or {}).get("largest_row_sum", 0.0) for one in ends]
+    if max(sums, default=0.0) <= AT_MOST:
+        return None
+    return "each-label", (
+        f"Targets for cross_entropy sum to as much as {told(max(sums))} in a row: several labels "
+        f"hold at once, and a softmax lets them share one certainty."
+    )
