@@ -15,6 +15,8 @@ from thalweg.recorder.curve import loss_curve, measure_curve
 from thalweg.watching.pace import Pace
 from thalweg.watching.trouble import Trouble
 
+NOTEBOOK, NAMELESS = "this notebook", "this program"  # what is no script
+
 
 @dataclass(frozen=True)
 class Watched:
@@ -66,7 +68,7 @@ class Watched:
                 "overhead": self.pace.own / max(self.seconds - self.pace.own, 1e-9),
                 "budget": self.pace.budget,
                 "sampled": self.sampled,
-                "proof": " ".join(["thalweg diagnose", path, *arguments]),
+                "proof": self._proof(),
             },
             "budget": {
                 "seconds": self.pace.own,
@@ -83,6 +85,12 @@ class Watched:
                 "device": self.recording.summary.get("device", "cpu"),
             },
         }))  # fmt: skip
+
+    def _proof(self) -> str:
+        """The command that would tell which suspicion is the cause."""
+        path, arguments = self.script
+        name = "SCRIPT" if path in (NOTEBOOK, NAMELESS) else path
+        return " ".join(["thalweg diagnose", name, *arguments])
 
     def _reason(self) -> str:
         """One sentence for a person."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from thalweg.recorder import Recording, Session
 from thalweg.report import framed
-from thalweg.watching.data import Watched
+from thalweg.watching.data import NAMELESS, NOTEBOOK, Watched
 from thalweg.watching.lookout import Lookout
 from thalweg.watching.roots import living_optimizers
 from thalweg.watching.suspicions import suspicions
@@ -62,7 +62,7 @@ class Watching:
         self.data: dict[str, Any] = {}
         self._budget, self._stop = budget, stop
         self._wanted = None if folder is None else Path(folder)
-        self._script = script or (sys.argv[0] or "this program", sys.argv[1:])
+        self._script = script or this_process()
         self._hear = hear or told
         self._writing = Writing(writers)
         self._ended = ("finished", "")
@@ -146,6 +146,14 @@ class Watching:
             return "<p>The run is still being watched.</p>"
 
         return framed(self.data)
+
+
+def this_process() -> tuple[str, Sequence[str]]:
+    """What to call the program of this process: its script and arguments, where it has one."""
+    path, arguments = sys.argv[0], sys.argv[1:]
+    if Path(path).name == "ipykernel_launcher.py":
+        return NOTEBOOK, []
+    return (NAMELESS, []) if path in ("", "-", "-c") else (path, arguments)
 
 
 def told(trouble: Trouble) -> None:
