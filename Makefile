@@ -19,7 +19,7 @@ demo: $(VENV)/.installed-all ## Diagnose a training script that disappoints, and
 	  || test $$? -eq 1  # 1 says "obstructed": what this script is here for
 
 test: $(VENV)/.installed-dev ## Run the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 gate: $(VENV)/.installed-dev ## Check the clinic: faults are real, healthy scripts are healthy
 	$(BIN)/python clinic/gate.py $(ARGS)

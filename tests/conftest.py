@@ -1,10 +1,10 @@
 """What every test shares: one thread, the project's folders, and a way to run the command line."""
 
+import gc
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 Completed = subprocess.CompletedProcess[str]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests go first, so that no worker is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was collected, which stays to the end, out of every look at what lives.
+
+    The recorder goes through all living objects to find a program's models: as many again as
+    there are tests would make it several times slower.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -38,22 +54,3 @@ def thalweg() -> Callable[..., Completed]:
         )
 
     return run
-
-
-@dataclass(frozen=True)
-class Diagnosed:
-    """A diagnosis of the demo script from the command line: how it ended and what it wrote."""
-
-    done: Completed
-    json: Path
-    html: Path
-
-
-@pytest.fixture(scope="session")
-def demo(thalweg: Callable[..., Completed], tmp_path_factory: pytest.TempPathFactory) -> Diagnosed:
-    """The demo's diagnosis, made once for all tests that look at it."""
-    folder = tmp_path_factory.mktemp("demo")
-    json, html = folder / "demo.json", folder / "demo.html"
-    script = "examples/disappointing_digits.py"
-    done = thalweg("diagnose", "--budget", "3m", "--json", json, "--html", html, script)
-    return Diagnosed(done, json, html)

@@ -5,6 +5,7 @@ import sys
 import pytest
 from nurseries import Template
 
+from thalweg.doctor import examination
 from thalweg.trials import Runner
 
 
@@ -22,3 +23,12 @@ def imported_once(template, monkeypatch):
         return
     monkeypatch.setattr(Runner, "_start", lambda one, bare: template.start(one, bare))
     monkeypatch.setattr(Runner, "import_seconds", template.import_seconds)
+
+
+@pytest.fixture
+def first_fault_only(monkeypatch):
+    """Diagnoses end with the first cause that is proved: the search for what it hid costs as much.
+
+    What comes first was decided before that search, which ``test_search.py`` is about.
+    """
+    monkeypatch.setattr(examination, "FAULTS", 1)

@@ -50,7 +50,7 @@ def script(tmp_path):
 
 def examined(path, **options):
     """The diagnosis, after a check that its report is strict JSON of the documented form."""
-    found = diagnose(path, **({"budget": 60.0} | options))
+    found = diagnose(path, **({"budget": 600.0} | options))
     Draft202012Validator(SCHEMA).validate(
         json.loads(json.dumps(plain(found.data), allow_nan=False))
     )
@@ -100,11 +100,11 @@ def test_a_script_of_which_little_can_be_known(script, name):
 
 
 def test_an_endless_script_keeps_to_the_budget(script):
-    found = examined(script("while True:\n    train(1)"), budget=20)
+    found = examined(script("while True:\n    train(1)"), budget=10)
     assert found.data["script"]["finished"] is False
     assert found.data["script"]["steps"] > 0
-    assert found.data["budget"]["limit"] == 20
-    assert found.data["budget"]["seconds"] < 40  # twice the budget: that it ends, not how fast
+    assert found.data["budget"]["limit"] == 10
+    assert found.data["budget"]["seconds"] < 30  # that it ends, also on a busy machine
 
 
 def test_much_output_is_not_passed_on(script, capfd):

@@ -33,7 +33,7 @@ def test_is_named_first(name, tmp_path):
     land, start, rate, steps, cause = ROWS[name]
     path = tmp_path / "train.py"
     path.write_text(DESCENT.format(land=land, start=start, rate=rate, steps=steps))
-    found = diagnose(path, budget=120, control=False)
+    found = diagnose(path, budget=600, control=False)
     assert found.verdict == "obstructed", found.reason
     assert found.data["findings"][0]["cause"] == cause
     assert found.data["findings"][0]["verified"]["held"]
