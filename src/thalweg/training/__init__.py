@@ -15,20 +15,27 @@ from thalweg.training.clipping import ClipNorm, ClipValue
 from thalweg.training.estimates import Estimate, estimate
 from thalweg.training.fit import fit
 from thalweg.training.history import Epoch, Fitted
+from thalweg.training.initialization import LSUV, Fixup, initialize
+from thalweg.training.normalization import InputNormalization, insert_normalization
 from thalweg.training.risk import Generalization, Size, generalization, learning_curve, risk
 
 __all__ = [
+    "LSUV",
     "CheckpointError",
     "ClipNorm",
     "ClipValue",
     "Epoch",
     "Estimate",
     "Fitted",
+    "Fixup",
     "Generalization",
+    "InputNormalization",
     "Size",
     "estimate",
     "fit",
     "generalization",
+    "initialize",
+    "insert_normalization",
     "learning_curve",
     "risk",
 ]
