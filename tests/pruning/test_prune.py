@@ -202,6 +202,12 @@ def test_between_rounds_a_masked_model_may_be_trained():
     assert found.sparsity == 0.5
 
 
+@every_method
+def test_where_nothing_goes_nothing_changes(method):
+    found = pruned(method, sparsity=0.0).make_permanent()
+    assert all(torch.equal(found.state_dict()[n], p) for n, p in net().state_dict().items())
+
+
 def test_a_curve_leaves_the_model_alone():
     model = net()
     found = curve(model, lambda m: float(m[0].weight.abs().sum().detach()), [0.0, 0.5], data=DATA)

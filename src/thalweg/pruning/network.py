@@ -1,8 +1,9 @@
 """Methods that look at the network as a whole: one vector of parameters, one curvature matrix.
 
 The surgeon supposes a minimum, where the gradient is zero. Once some weights are gone it is not.
-Where the network's own outputs are to be kept, later rounds therefore start from the minimum of the
-quadratic, v = w - H^-1 g, instead of the weights w: they also mend what the earlier ones have left.
+Where the network's own outputs are to be kept, later rounds of the whole matrix therefore start
+from the minimum of the quadratic, v = w - H^-1 g, instead of the weights w: they also mend what the
+earlier ones have left. Kronecker factors know nothing between layers, and their step may overshoot.
 With a loss of the user's that would be to train on, by Newton's method without a line search.
 """
 
@@ -49,8 +50,6 @@ def by_kronecker(task: Task, sparsity: float) -> Change:
         damping = damping_of(task, operator.exact_diagonal())
         place = operator.layout.flatten({name: p.detach() for name, p in params.items()})
         inverse = operator.inverse(damping)
-        if task.keeps_outputs and task.compensate:
-            place = place - inverse @ operator.gradient
         scores = place.square() / (2 * inverse.exact_diagonal())
         change = chosen(task, operator.layout, scores, sparsity)
         if not task.compensate:

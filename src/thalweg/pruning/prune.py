@@ -156,7 +156,8 @@ def one_round(
 ) -> None:
     """Prune to a sparsity, and leave the model masked."""
     released(task.layers)
-    apply(task, method(task, sparsity))
+    if sparsity > 1 - share_kept(task):
+        apply(task, method(task, sparsity))
     masked(task.layers, task.kept)
     if fine_tune is not None:
         fine_tune(task.model)
