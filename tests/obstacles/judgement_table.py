@@ -179,6 +179,11 @@ def drowned(losses=STUCK, scale=10.1, smallest=-0.1):
     return made
 
 
+def ordered(made):
+    made.summary["target_means"] = autocorrelated(10).summary["target_means"]
+    return made
+
+
 def agreeing(p=0.5, contradicted=0.0, losses=STUCK, examples=500, **more):
     found = {
         "examples": examples, "classes": 3, "explained": -0.1, "chance": -0.1, "p": p,
@@ -553,6 +558,7 @@ BELOW: Rows = {
         "in the first steps": lambda: leaping_at(cliff.FEWEST - 1, 1e3),
     },
     "saddle-point": {
+        "batches in order": lambda: ordered(drowned()),
         "less noise": lambda: drowned(scale=9.9),
         "noise and hardly bent": lambda: drowned(smallest=-0.019),
         "noise and it moves": lambda: drowned(HALF),

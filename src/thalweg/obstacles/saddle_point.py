@@ -16,7 +16,8 @@ How it is measured
 
 When not to trust it
     One batch's Hessian is not that of the data. Units that start alike, or are dead, make a saddle
-    as well and have their own names.
+    as well and have their own names. Batches in order disagree without noise: there only a gradient
+    that vanishes counts.
 
 How it is proved
     A small random perturbation, at the start or where the gradient has vanished, or weights drawn
@@ -35,6 +36,7 @@ import statistics
 from thalweg.interventions import Initialization, Perturbation
 from thalweg.obstacles.evidence import Evidence, Row
 from thalweg.obstacles.suspicion import Proof, Suspicion, shown, told
+from thalweg.obstacles.unshuffled_data import is_in_order
 
 CODE = "saddle-point"
 WAIT, BENT, LEFT = 0.2, 0.01, 0.1
@@ -85,8 +87,8 @@ def _drowned(seen: Evidence) -> list[Look]:
     """The looks that show negative curvature, while the gradient of all data drowns in noise."""
     scales = [one["scale"] for _, one in seen.probes("noise")]
     noise = statistics.median(math.inf if one is None else one for one in scales) if scales else 0.0
-    if noise < NOISE or seen.waits < NOISY_WAIT:
-        return []
+    if noise < NOISE or seen.waits < NOISY_WAIT or is_in_order(seen):
+        return []  # batches in order disagree without any noise
     bent = [look for look in seen.probes("curvature") if _bends_down(look[1])]
     return bent if len(bent) > 1 else []
 

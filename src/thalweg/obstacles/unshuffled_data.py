@@ -37,11 +37,9 @@ def judge(seen: Evidence) -> Suspicion | None:
     """Suspected from a correlation of 0.5 over at least 20 minibatches that differ."""
     means = seen.recording.summary.get("target_means", [])
     found = correlation(means)
-    if found is None or len(means) < 20:
+    if found is None or not is_in_order(seen):
         return None
     error = 1 / math.sqrt(len(means))
-    if found - 2 * error < HIGH / 2 or found < HIGH:
-        return None
     return Suspicion(
         CODE,
         0.93,
@@ -54,6 +52,15 @@ def judge(seen: Evidence) -> Suspicion | None:
         [(Shuffling(),)],
         fits=False,
     )  # fmt: skip
+
+
+def is_in_order(seen: Evidence) -> bool:
+    """Whether consecutive minibatches are correlated, beyond chance."""
+    means = seen.recording.summary.get("target_means", [])
+    found = correlation(means)
+    if found is None or len(means) < 20:
+        return False
+    return found >= HIGH and found - 2 / math.sqrt(len(means)) >= HIGH / 2
 
 
 def correlation(values: list[float]) -> float | None:
