@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from thalweg.training import fit
 from thalweg.training.strategies import (
     BatchGrowth,
     CurriculumBatches,
@@ -82,7 +83,6 @@ class TestEverySampler:
             assert [x.tolist() for (x,) in loader] == expected
 
     def test_fit_resumes_it(self, make, tmp_path):
-        fit = pytest.importorskip("thalweg.training.fit").fit
         x, y = torch.randn(N, 2), torch.randn(N, 1)
 
         def trained(epochs, seed, **settings):

@@ -8,6 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from thalweg.optim import SGD, Adam
+from thalweg.training import fit
 from thalweg.training.regularization import (
     MaxNorm,
     Penalty,
@@ -138,6 +139,26 @@ def decayed_and_penalized(make, lr=0.05, strength=0.2, steps=30, scale=1.0, **se
         trained(one, plain, steps, scale=scale),
         trained(other, penalized, steps, l2_penalty(strength), scale=scale),
     )
+
+
+def test_fit_minimizes_the_regularized_risk():
+    x, y = regression()
+    model = nn.Linear(6, 1, bias=False, dtype=DOUBLE)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    half_square = lambda outputs, targets: (outputs.squeeze(1) - targets).square().mean() / 2
+    fit(
+        model,
+        half_square,
+        (x, y),
+        None,
+        optimizer,
+        epochs=300,
+        batch_size="all",
+        penalty=l2_penalty(0.2),
+    )
+    h = x.T @ x / len(x) + 0.2 * torch.eye(6, dtype=DOUBLE)
+    ridge = torch.linalg.solve(h, x.T @ y / len(x))
+    assert_close(model.weight.detach().squeeze(0), ridge, rtol=1e-8, atol=1e-10)
 
 
 def test_decay_is_the_penalty_under_plain_descent():
