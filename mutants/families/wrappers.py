@@ -88,6 +88,11 @@ MUTANTS = [
         ("tuple(range(1, x.dim()))", "tuple(range(x.dim() - 1))", "units are columns, not rows"),
     ),
     *of(
+        "optim/wrappers/projection.py",
+        EITHER,
+        ("p = within(p, max_unit_norm)", "g = within(g, max_unit_norm)", "the gradient is bounded"),
+    ),
+    *of(
         "optim/wrappers/percentile_clipping.py",
         EITHER,
         (

@@ -256,6 +256,16 @@ def test_no_more_trials_than_leave_time_to_verify(knows):
     assert len(world.asked) == 12
 
 
+@pytest.mark.parametrize("strength, verdict", [(0.9, "unknown"), (0.59, "healthy")])
+def test_what_time_was_too_short_to_try_is_not_called_healthy(knows, strength, verdict):
+    knows(*(obstacle(f"c{i}", strength, (LearningRate(2.0 + i),)) for i in range(50)))
+    world = World(lambda done: 0.5)
+    world.seconds_left = 10.0
+    made = examined(world)
+    assert made.verdict()[0] == verdict
+    assert ("which the evidence suspects" in made.verdict()[1]) == (verdict == "unknown")
+
+
 def test_draws_are_the_same_for_a_seed_and_differ_between_seeds():
     seen = Evidence(World(lambda done: 0.5).watch((), 1.0).recording)
     assert [name_of(one) for one in draws(9, seen)] == [name_of(one) for one in draws(9, seen)]

@@ -97,8 +97,8 @@ def penalized():
     """A script whose loss has a term of its own besides, so that there is one to be scaled."""
 
     def loss(model, x, y):
-        decay = 1e-3 * sum(p.square().sum() for p in model.parameters())
-        return F.cross_entropy(model(x), y) + decay
+        fit = F.cross_entropy(model(x), y)
+        return fit + 1e-3 * sum(p.square().sum() for p in model.parameters())
 
     return script(loss_of=loss)
 

@@ -23,7 +23,7 @@ from thalweg.doctor.refusals import (
     without_updates,
 )
 from thalweg.doctor.repeatability import SAYS as RUNS_DIFFER
-from thalweg.doctor.runs import Bench, Run
+from thalweg.doctor.runs import Bench, Run, name_of
 from thalweg.doctor.search import Proved, Search
 from thalweg.doctor.standing import Measure
 from thalweg.doctor.stopping import ceilings
@@ -230,6 +230,20 @@ class Examination:
         changed = [run for run in self.bench.runs.values() if run.interventions]
         return any(run.outcome.ended != "interrupted" for run in changed)
 
+    @property
+    def _untried(self) -> str | None:
+        """The cause that the evidence suspects most of those that time was too short to try."""
+        if not self.searches:
+            return None
+        tried = self.searches[0].tried
+        for one in self.candidates:
+            suspicion = one.suspicion
+            runs = [tried.get(name_of(tuple(proof))) for proof in suspicion.proofs]
+            ended = [run is not None and run.outcome.ended != "interrupted" for run in runs]
+            if suspicion.strength >= PLAIN_EVIDENCE and runs and not any(ended):
+                return suspicion.cause
+        return None
+
     def _known(self) -> tuple[Run, Evidence]:
         """The first run and its evidence, once there are."""
         seen = self.seen
@@ -269,6 +283,12 @@ class Examination:
             )
         if self._stuck:
             return "unknown", "The loss hardly falls, and no change that was tried makes it fall."
+        if self._untried:
+            return (
+                "unknown",
+                f"The budget was over before {self._untried}, which the evidence suspects, could "
+                "be tried; give more.",
+            )
         return "healthy", "Nothing that was tried makes this script train materially better."
 
 
