@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 import thalweg.optim as ours
 from thalweg.optim import PolyakAverage
+from thalweg.training import fit
 from thalweg.training.strategies import (
     GradientNoise,
     Snapshots,
@@ -237,17 +238,51 @@ def test_noise_resumes_with_its_optimizer(make):
     make([torch.ones(3, requires_grad=True)]).load_state_dict(saved)  # without noise: no harm
 
 
-def test_noise_that_would_not_be_there_is_refused():
-    w = torch.ones(3, requires_grad=True)
-    optimizer = torch.optim.LBFGS([w])
-    noise = GradientNoise(optimizer)
-    with pytest.raises(ValueError, match="without a closure"):
-        optimizer.step(lambda: w.sum())
-    noise.detach()
-    optimizer.zero_grad()
-    optimizer.step(lambda: w.sum().detach())
+def test_fit_resumes_noise_bit_for_bit(tmp_path):
+    x, y = torch.randn(20, 2), torch.randn(20, 1)
+
+    def trained(epochs, **settings):
+        torch.manual_seed(5)
+        model = nn.Linear(2, 1)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+        GradientNoise(optimizer, seed=3)
+        fit(model, nn.functional.mse_loss, (x, y), None, optimizer, epochs=epochs, **settings)
+        return model.weight
+
+    once = trained(4)
+    trained(2, checkpoint=tmp_path / "c")
+    assert torch.equal(trained(4, checkpoint=tmp_path / "c"), once)
+
+
+@every_optimizer
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_closure_gets_the_noise_that_a_plain_step_gets(make, by_name):
+    def run(closed):
+        w = torch.ones(3, requires_grad=True)
+        optimizer = make([w])
+        GradientNoise(optimizer, seed=4)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = w.square().sum()
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            if closed:
+                optimizer.step(**{"closure": closure}) if by_name else optimizer.step(closure)
+            else:
+                closure()
+                optimizer.step()
+            assert w.grad.count_nonzero() == 3
+        return w
+
+    assert torch.equal(run(True), run(False))
+
+
+def test_noise_of_no_variance_that_there_is_is_refused():
     with pytest.raises(ValueError, match="both are 0 or more"):
-        GradientNoise(optimizer, eta=-1.0)
+        GradientNoise(torch.optim.SGD([torch.ones(1, requires_grad=True)]), eta=-1.0)
 
 
 def test_noise_leads_out_of_a_saddle_where_there_is_no_gradient():

@@ -30,13 +30,14 @@ class GradientNoise:
     the optimizer's own `state_dict`, so that what saves the optimizer saves the noise with it.
 
     Args:
-        optimizer: whose gradients; its `step` is called without a closure.
+        optimizer: whose gradients. A closure given to its `step` computes them with the noise, the
+            same in each evaluation of one step; do not compare losses, as a line search does.
         eta: the variance of the first step's noise.
         gamma: how fast it fades.
         seed: of the noise, which has a generator of its own.
 
     Raises:
-        ValueError: a negative eta or gamma; or, in a step, that it was given a closure.
+        ValueError: a negative eta or gamma.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class GradientNoise:
         self._hooks = [
             optimizer.register_state_dict_post_hook(self._save),
             optimizer.register_load_state_dict_pre_hook(self._load),
-            optimizer.register_step_pre_hook(self._add),
+            optimizer.register_step_pre_hook(self._before),
             optimizer.register_step_post_hook(self._restore),
         ]
 
@@ -73,18 +74,31 @@ class GradientNoise:
             self.generator.set_state(noise["generator"])
         return {name: value for name, value in state.items() if name != "gradient_noise"}
 
-    def _add(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        given = [one for one in (*args, *kwargs.values()) if one is not optimizer]
-        if any(callable(one) for one in given):
-            raise ValueError(
-                "GradientNoise: step(closure) computes its gradients inside the step, where noise "
-                "does not reach them. Call backward() and then step() without a closure."
-            )
+    def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        """Add the noise to the gradients that are there, or let the closure of this step do so."""
+        _, *given = args  # the optimizer itself comes first
+        closure = kwargs.get("closure", given[0] if given else None)
+        if closure is None:
+            return self._add()
+        drawn: dict[Tensor, Tensor] = {}  # the same for each evaluation in this step
+
+        def noisy() -> Any:
+            loss = closure()
+            self._add(drawn)
+            return loss
+
+        return (optimizer, noisy, *given[1:]), {k: v for k, v in kwargs.items() if k != "closure"}
+
+    def _add(self, drawn: dict[Tensor, Tensor] | None = None) -> None:
+        drawn = {} if drawn is None else drawn
         sigma = self.variance(self.steps) ** 0.5
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self._own = [(p, p.grad) for p in parameters if p.grad is not None]
-        for parameter, gradient in self._own:
-            parameter.grad = gradient + sigma * self._drawn(gradient)
+        groups = self.optimizer.param_groups
+        there = [(p, p.grad) for group in groups for p in group["params"] if p.grad is not None]
+        self._own = there
+        for p, gradient in there:
+            if p not in drawn:
+                drawn[p] = sigma * self._drawn(gradient)
+            p.grad = gradient + drawn[p]
 
     def _drawn(self, like: Tensor) -> Tensor:
         """Standard normal numbers, drawn on the CPU so that every device sees the same."""
