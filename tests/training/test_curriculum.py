@@ -142,12 +142,14 @@ def test_with_everything_in_the_pool_an_epoch_is_an_epoch():
 
 def test_difficulty_by_a_teacher_is_each_examples_loss():
     torch.manual_seed(0)
-    teacher = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5))
+    teacher = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4).eval(), nn.Dropout(0.5))
     x, y = torch.randn(10, 3), torch.arange(10) % 4
     each = nn.CrossEntropyLoss(reduction="none")
     found = losses_of(teacher, each, TensorDataset(x, y), batch_size=4)
-    assert teacher.training
-    logs = teacher[0](x).log_softmax(1)
+    assert [part.training for part in (teacher, *teacher)] == [True, True, False, True]
+    assert torch.equal(losses_of(teacher, each, (x, y)), found)
+    assert not found.requires_grad
+    logs = teacher[1](teacher[0](x)).log_softmax(1)
     assert found.tolist() == pytest.approx([-logs[i, k].item() for i, k in enumerate(y.tolist())])
     with pytest.raises(ValueError, match="reduction='none'"):
         losses_of(teacher, nn.CrossEntropyLoss(), TensorDataset(x, y))

@@ -295,7 +295,7 @@ def test_frozen_and_named_parameters_are_left_alone(how):
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     before = model[0].weight.detach().clone()
     model[0].weight.requires_grad_(how != "frozen")
-    leave = {"frozen": (), "module": ("0",), "parameter": ("0.weight",)}[how]
+    leave = {"frozen": (), "module": ("0",), "parameter": "0.weight"}[how]
     initialize(model, "he", leave=leave)
     assert torch.equal(model[0].weight, before)
     assert model[0].bias.any() == (how == "module")
@@ -354,7 +354,8 @@ def test_what_cannot_be_drawn_is_refused_and_nothing_changed(make, kind, options
 
 
 def test_a_parameter_without_a_rule_may_be_named():
-    assert initialize(Token(), "he", leave=("token",)).token.eq(1).all()
+    for leave in ("token", ("token",)):
+        assert initialize(Token(), "he", leave=leave).token.eq(1).all()
 
 
 # Scaled by data.

@@ -174,6 +174,8 @@ def loader(x, **options):
         lambda x: (part for part in x.split(50)),
         lambda x: [[part, "label"] for part in x.split(50)],
         lambda x: [x[:0], x],
+        lambda x: (x, x[:, :1] * 9),  # inputs and targets
+        lambda x: (x, x.sign()),
     ],
 )
 def test_a_loader_is_read_in_one_pass(kind, given):

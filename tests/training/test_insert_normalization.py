@@ -129,6 +129,19 @@ def test_features_of_sequences_are_the_last_axis(kind):
     assert_close(model(x).flatten(0, 1), flat, **EXACT)
 
 
+def test_after_it_passes_over_what_is_normalized_behind_a_dropout():
+    normalized = [nn.Linear(6, 24), nn.Tanh(), nn.Dropout(), nn.BatchNorm1d(24)]
+    model = nn.Sequential(*normalized, nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 1))
+    assert names(insert_normalization(model, "batch", "after")) == ["5"]
+
+
+@pytest.mark.parametrize("norm", [nn.InstanceNorm1d, nn.BatchNorm1d])
+def test_scale_and_shift_at_the_end_make_no_layer(norm):
+    model = nn.Sequential(nn.Conv1d(6, 24, 1), nn.Tanh(), norm(24, affine=True))
+    with pytest.raises(ValueError, match="hidden nonlinearity"):
+        insert_normalization(model, "batch")
+
+
 # What is trained, and what goes.
 
 
@@ -229,6 +242,11 @@ class Shared(nn.Module):
         (Shared(), ("batch",), "'a': it is used several times"),
         (Shared(), ("batch", "after"), "nonlinearity's module is used several times"),
         (insert_normalization(perceptron(), "batch"), ("batch",), "already normalized"),
+        (
+            insert_normalization(perceptron(), "batch", "after"),
+            ("layer", "after"),
+            "already normalized",
+        ),
     ],
 )
 def test_what_cannot_be_normalized_is_refused_and_nothing_changed(model, arguments, says):

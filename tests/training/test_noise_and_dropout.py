@@ -102,6 +102,29 @@ def test_noised_weights_are_trained_where_they_are():
     assert torch.equal(model(x), model(x))
 
 
+def test_a_shared_weight_is_noised_wherever_it_is_used():
+    words, scores = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
+    scores.weight = words.weight
+    model, x = nn.Sequential(words, scores), torch.arange(5)
+    with weight_noise(model, 0.5):
+        seen = words(x).detach()
+        assert not torch.equal(words(x), seen)
+        assert not torch.equal(scores(seen), scores(seen))
+    assert scores.weight is words.weight
+    assert len([*model.parameters()]) == 1
+
+
+@pytest.mark.parametrize("make", [nn.MultiheadAttention, nn.TransformerEncoderLayer])
+def test_noise_reaches_attention(make):
+    settings = {"dropout": 0.0, "batch_first": True}
+    model, x = make(8, 2, **settings), torch.randn(2, 3, 8)
+    inputs = (x, x, x) if make is nn.MultiheadAttention else (x,)
+    outputs = lambda: torch.as_tensor(model(*inputs)[0])
+    assert torch.equal(outputs(), outputs())
+    with weight_noise(model, 0.5):
+        assert not torch.equal(outputs(), outputs())
+
+
 def test_weights_that_noise_would_not_reach_are_refused():
     with pytest.raises(ValueError, match="GRU reads its weights where noise does not reach"):
         weight_noise(nn.GRU(2, 2), 0.1).__enter__()
@@ -240,6 +263,7 @@ def test_smoothed_logits_end_at_a_finite_distance():
 REFUSED = {
     "GaussianNoise": lambda: GaussianNoise(-0.1),
     "DropUnits": lambda: DropUnits(-1),
+    "a probability": lambda: DropUnits(0.5),
     "all units": lambda: DropUnits(3)(torch.ones(2, 3)),
     "no units": lambda: DropUnits(1)(torch.ones(3)),
     "no rate": lambda: equivalent_decay(0.0, 3),

@@ -91,6 +91,7 @@ def test_penalties_add_up():
     both = l1_penalty(0.5) + 2.0 * l2_penalty(0.5) + Penalty(lambda m: m.bias.sum())
     assert both(model).item() == 3.5 + 12.5 + 100
     assert l1_penalty(1.0, of=lambda m: m.parameters())(model).item() == 107
+    assert sum([l1_penalty(0.5), l2_penalty(0.5) * 2])(model).item() == 3.5 + 12.5
     both(model).backward()
     assert_close(model.weight.grad, torch.tensor([[0.5 + 3.0, -0.5 - 4.0]]))
 
@@ -337,7 +338,14 @@ REFUSED = {
     "a negative threshold": lambda o, m: SoftThreshold(o, m, -0.1),
     "no room": lambda o, m: MaxNorm(o, m, 0.0),
     "no weights": lambda o, m: weights(nn.LayerNorm(3)),
+    "no term": lambda o, m: Penalty(),
+    "nothing penalized": lambda o, m: l1_penalty(1.0, of=lambda m: [])(m),
 }
+
+
+def test_a_number_is_no_penalty():
+    with pytest.raises(TypeError):
+        1.0 + l1_penalty(1.0)
 
 
 @pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)

@@ -213,6 +213,15 @@ def test_the_noise_has_the_papers_variance_at_each_step():
         assert abs(noise.var() / expected - 1) < 4.5 * (2 / n) ** 0.5
 
 
+def test_noise_on_a_sparse_gradient_is_refused():
+    words = nn.Embedding(5, 3, sparse=True)
+    optimizer = torch.optim.SGD(words.parameters(), lr=0.1)
+    GradientNoise(optimizer)
+    words(torch.tensor([1])).sum().backward()
+    with pytest.raises(ValueError, match="sparse=False"):
+        optimizer.step()
+
+
 @every_optimizer
 def test_noise_resumes_with_its_optimizer(make):
     def started(seed):
@@ -382,6 +391,18 @@ def test_snapshots_are_the_model_at_the_ends_of_cycles():
     resumed.load_state_dict(snapshots.state_dict())
     assert torch.equal(resumed.outputs(x), found)
     assert resumed.steps == 7
+
+
+def test_snapshots_are_evaluated_as_such_and_stay_as_they_are():
+    model, snapshots, kept = snapped()
+    model.append(nn.Dropout(0.5))
+    model.train()
+    model[1].eval()
+    found = snapshots.outputs(torch.ones(5, 3))
+    assert torch.equal(found, snapshots.outputs(torch.ones(5, 3)))
+    assert all(same(one, other) for one, other in zip(kept, snapshots.states, strict=True))
+    assert not found.requires_grad
+    assert [part.training for part in model] == [True, False, True, True, True]
 
 
 def test_the_mean_prediction_is_no_worse_than_the_mean_of_the_losses():

@@ -20,20 +20,17 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, final
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from thalweg.training.initialization.fans import CONVOLUTIONS, TRANSPOSED, Convolution, Transposed
 from thalweg.training.initialization.plans import RECURRENT
+from thalweg.training.normalization.places import NORMALIZATIONS
 
 Layer = nn.Linear | Convolution | Transposed
 LAYERS: Final = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)
 UNFIT: Final = (
     *RECURRENT,
     nn.MultiheadAttention,
-    _NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
+    *NORMALIZATIONS,
 )
 
 

@@ -7,7 +7,6 @@ from typing import Final, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
@@ -17,10 +16,11 @@ from thalweg.training.initialization.gain import Nonlinearity, squared_gain
 from thalweg.training.initialization.lsuv import LSUV
 from thalweg.training.initialization.plans import Step, plan
 from thalweg.training.initialization.scheme import Scheme
+from thalweg.training.normalization.places import NORMALIZATIONS
 
 KINDS: Final = ("lecun", "glorot", "he", "orthogonal", "identity")
 DISTRIBUTIONS: Final = ("normal", "uniform")
-SCALES: Final = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.PReLU)
+SCALES: Final = (*NORMALIZATIONS, nn.PReLU)
 GAINED: Final = ("glorot", "he", "orthogonal")
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -33,7 +33,7 @@ def initialize(
     nonlinearity: Nonlinearity | None = None,
     distribution: str = "normal",
     forget_bias: float = 1.0,
-    leave: Iterable[str] = (),
+    leave: str | Iterable[str] = (),
     generator: torch.Generator | None = None,
 ) -> Model:
     """Draw the weights of a model anew.
@@ -57,7 +57,7 @@ def initialize(
             `torch.nn.functional` or a function.
         distribution: "normal" or "uniform"; of the same variance.
         forget_bias: of an LSTM's forget gates.
-        leave: names of parameters or modules to leave alone.
+        leave: names of parameters or modules to leave alone; one alone as it is.
         generator: the stream of random numbers, on the CPU; torch's own if None.
 
     Returns:
@@ -75,7 +75,8 @@ def initialize(
     scheme = Scheme(base, gain, distribution == "uniform", generator)
     if not isinstance(kind, str):
         kind.check(model)
-    found = steps(model, scheme, forget_bias, tuple(leave))
+    kept = (leave,) if isinstance(leave, str) else tuple(leave)
+    found = steps(model, scheme, forget_bias, kept)
     for parameter, drawn in found:
         parameter.copy_(drawn())
     if not isinstance(kind, str):

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-import torch
 from torch import Tensor, nn
 
+from thalweg.operators.saved_random_state import random_state, restore_random
 from thalweg.training.initialization.fixup import LAYERS, Layer
 
 
@@ -86,11 +86,12 @@ def hooked(model: nn.Module, hook: Any) -> Iterator[None]:
 
 @contextmanager
 def buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Restore running statistics, and the state of the random streams of dropout."""
+    """Restore running statistics, and the random streams of dropout, those of devices too."""
     held = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            for name, buffer in model.named_buffers():
-                buffer.copy_(held[name])
+    random = random_state()
+    try:
+        yield
+    finally:
+        restore_random(random)
+        for name, buffer in model.named_buffers():
+            buffer.copy_(held[name])

@@ -83,8 +83,9 @@ class InputNormalization(nn.Module):
         """Take the map from the training set, in one pass.
 
         Args:
-            train: the inputs as one tensor, or batches of them (a `DataLoader`): tensors, or
-                tuples and lists that begin with the inputs.
+            train: the inputs as one tensor; a pair (inputs, targets), as `thalweg.training.fit`
+                takes it; or batches (a `DataLoader`): tensors, or tuples and lists that begin
+                with the inputs.
 
         Raises:
             TypeError: `train` holds no batches of inputs.
@@ -213,8 +214,9 @@ def batches(train: Tensor | Iterable[Any]) -> Iterator[Tensor]:
             "DataLoader over the training set."
         )
     if isinstance(train, Tensor):
-        yield train
-        return
+        train = [train]
+    elif isinstance(train, tuple) and len(train) == 2:
+        train = [train]  # one batch with its targets, as everywhere else
     for batch in train:
         inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
         if not isinstance(inputs, Tensor):

@@ -30,8 +30,8 @@ def insert_normalization(
     dropout or a change of shape at most) becomes `nn.Sequential(layer, normalization)`, or the
     nonlinearity's module becomes `nn.Sequential(nonlinearity, normalization)`. The layers are
     torch's own. What is left alone: output layers, layers that feed something besides a
-    nonlinearity or are followed by a normalization layer already, and whatever stands inside
-    recurrent layers and attention.
+    nonlinearity, layers (or, after them, nonlinearities) that a normalization layer follows
+    already, and whatever stands inside recurrent layers and attention.
 
     LeCun's slides on where: before the nonlinearity scale and shift are needed, for without them
     its inputs are held to where they are; after it they may hurt, for the next layer has weights
@@ -63,7 +63,7 @@ def insert_normalization(
         raise ValueError(
             f"{call}: choose one of {', '.join(KINDS)}, and one of {', '.join(WHERE)}."
         )
-    found = places(model)
+    found = [one for one in places(model) if where == "before" or not one.normalized]
     if not found:
         raise ValueError(
             f"{call}: no linear or convolutional layer is followed by a hidden nonlinearity alone. "

@@ -14,7 +14,7 @@ from typing import Final, final
 
 from torch import fx, nn
 from torch.nn.modules import activation, dropout, pooling
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 LAYERS: Final = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -30,7 +30,7 @@ PASSING: Final = (
     dropout._DropoutNd,
     *(getattr(pooling, name) for name in pooling.__all__ if "Unpool" not in name),
 )
-NORMALIZING: Final = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+NORMALIZATIONS: Final = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 PASSING_NAMES: Final = {
     *("flatten", "unflatten", "reshape", "view", "squeeze", "unsqueeze", "contiguous"),
     *(f"{name}{n}d" for name in ("max_pool", "avg_pool", "adaptive_avg_pool") for n in (1, 2, 3)),
@@ -55,11 +55,13 @@ class Place:
         layer: the name of its module.
         nonlinearity: the name of the nonlinearity's module; None where it is called as a function.
         uses: how many times `forward` calls the layer, or the nonlinearity's module.
+        normalized: whether what the nonlinearity gives is normalized already.
     """
 
     layer: str
     nonlinearity: str | None
     uses: tuple[int, int]
+    normalized: bool
 
 
 def places(model: nn.Module) -> list[Place]:
@@ -77,7 +79,8 @@ def places(model: nn.Module) -> list[Place]:
         if after is not None and leads_to_a_layer(after, modules):
             own = str(after.target) if after.op == "call_module" else None
             layer = str(node.target)
-            found[layer] = Place(layer, own, (uses[layer], uses[own] if own else 1))
+            times = (uses[layer], uses[own] if own else 1)
+            found[layer] = Place(layer, own, times, enters_normalization(after, modules))
     return list(found.values())
 
 
@@ -122,6 +125,15 @@ def is_one(
     return name in names or bare(name) in names
 
 
+def enters_normalization(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    """Whether a node's result is normalized, before anything with weights takes it."""
+    return any(
+        is_one(user, modules, NORMALIZATIONS, set())
+        or (is_one(user, modules, PASSING, PASSING_NAMES) and enters_normalization(user, modules))
+        for user in node.users
+    )
+
+
 def leads_to_a_layer(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     """Whether a module with weights of its own, other than for normalization, comes after a node.
 
@@ -144,5 +156,5 @@ def has_weights(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     if node.op != "call_module":
         return False
     module = modules[str(node.target)]
-    idle = isinstance(module, (*NORMALIZING, *NONLINEARITIES))
+    idle = isinstance(module, (*NORMALIZATIONS, *NONLINEARITIES))
     return not idle and next(module.parameters(), None) is not None

@@ -28,14 +28,18 @@ class DropUnits(nn.Module):
         count: how many units of each example are dropped.
 
     Raises:
-        ValueError: a negative count; or, when called, as many as there are units or more.
+        ValueError: no whole number, or a negative one; or, when called, as many as there are
+            units or more.
     """
 
     def __init__(self, count: int) -> None:
         super().__init__()
-        if count < 0:
-            raise ValueError(f"DropUnits({count}): a number of units is 0 or more.")
-        self.count = count
+        if count < 0 or count != int(count):
+            raise ValueError(
+                f"DropUnits({count}): a number of units is 0, 1, 2, ...; for a probability there "
+                "is nn.Dropout."
+            )
+        self.count = int(count)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) to the same shape."""

@@ -56,15 +56,21 @@ def weight_noise(model: nn.Module, std: float) -> Iterator[None]:
     """In the block, the model's weights are seen with fresh noise whenever they are used.
 
     Gradients are taken where the noise leads, steps are made on the weights themselves, and an
-    optimizer made before the block goes on with the same parameters. Biases and normalization
-    layers are left alone. In the block, a weight stands in `state_dict` under
-    `parametrizations.weight.original`.
+    optimizer made before the block goes on with the same parameters. Layers that share a weight
+    each see noise of their own. Biases and normalization layers are left alone. In the block, a
+    weight stands in `state_dict` under `parametrizations.weight.original`.
 
     Raises:
         ValueError: a weight of a recurrent layer, which PyTorch keeps aside, or one that has a
             parametrization already.
     """
-    found = list(places(model))
+    noised = {id(place.parameter) for place in places(model)}
+    found = [  # one that layers share is met in each of them
+        Place(module, name, parameter)
+        for module in model.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if id(parameter) in noised
+    ]
     for place in found:
         _refuse(place, std)
     with ExitStack() as stack:

@@ -33,10 +33,16 @@ Selection = Callable[[nn.Module], Iterable[Tensor]]
 class Penalty:
     """A sum of terms lambda C(w), each a function from the model to a 0-d tensor.
 
-    `penalty(model)` is its value, with a graph; `+` joins two, `2.0 * penalty` scales one.
+    `penalty(model)` is its value, with a graph; `+` and `sum` join several, `2.0 * penalty` scales
+    one.
+
+    Raises:
+        ValueError: no term.
     """
 
     def __init__(self, *terms: Term) -> None:
+        if not terms:
+            raise ValueError("Penalty(): give at least one function from the model to a number.")
         self.terms = terms
 
     def __call__(self, model: nn.Module) -> Tensor:
@@ -46,8 +52,13 @@ class Penalty:
     def __add__(self, other: Penalty) -> Penalty:
         return Penalty(*self.terms, *other.terms)
 
-    def __rmul__(self, factor: float) -> Penalty:
+    def __radd__(self, zero: float) -> Penalty:
+        return NotImplemented if zero else self  # what `sum` begins with
+
+    def __mul__(self, factor: float) -> Penalty:
         return Penalty(lambda model: factor * self(model))
+
+    __rmul__ = __mul__
 
 
 def l1_penalty(strength: float, of: Selection = weights) -> Penalty:
@@ -59,7 +70,7 @@ def l1_penalty(strength: float, of: Selection = weights) -> Penalty:
             normalization layers, unless told otherwise.
 
     Raises:
-        ValueError: a negative strength.
+        ValueError: a negative strength; or, when called, nothing that is penalized.
     """
     _check("l1_penalty", strength)
     return Penalty(lambda model: strength * _total(w.abs().sum() for w in of(model)))
@@ -72,7 +83,10 @@ def l2_penalty(strength: float, of: Selection = weights) -> Penalty:
 
 
 def _total(sizes: Iterable[Tensor]) -> Tensor:
-    return torch.stack([*sizes]).sum()
+    found = [*sizes]
+    if not found:
+        raise ValueError("l1_penalty or l2_penalty(..., of=...): `of` gives no parameter.")
+    return torch.stack(found).sum()
 
 
 def _check(name: str, strength: float) -> None:

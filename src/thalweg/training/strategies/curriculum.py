@@ -21,8 +21,9 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from thalweg.training.metrics import evaluating
 from thalweg.training.strategies.epoch_batches import EpochBatches
 from thalweg.training.strategies.pacing import Pacing
 
@@ -85,20 +86,19 @@ class CurriculumBatches(EpochBatches):
             yield self.easiest_first[batch].tolist()
 
 
-@torch.no_grad()
 def losses_of(
     model: nn.Module,
     loss: Callable[[Any, Any], Tensor],
-    dataset: Dataset[Any],
+    dataset: Dataset[Any] | tuple[Tensor, Tensor],
     *,
     batch_size: int = 256,
 ) -> Tensor:
     """The loss of each example under a model that has learned the task: its difficulty.
 
     Args:
-        model: the teacher; evaluated in evaluation mode, and left in the mode that it was in.
+        model: the teacher; evaluated in evaluation mode, and left in the modes that it was in.
         loss: of outputs and targets, with a value for each example: `reduction="none"`.
-        dataset: of pairs (input, target).
+        dataset: of pairs (input, target); or inputs and targets as two tensors.
         batch_size: how many examples are evaluated at once.
 
     Returns:
@@ -107,15 +107,13 @@ def losses_of(
     Raises:
         ValueError: the loss gives one number for a whole batch.
     """
-    training, device = model.training, next(model.parameters(), torch.empty(0)).device
-    model.eval()
-    try:
+    device = next(model.parameters(), torch.empty(0)).device
+    examples = TensorDataset(*dataset) if isinstance(dataset, tuple) else dataset
+    with evaluating(model):
         found = [
             _each(loss(model(x.to(device)), y.to(device)), len(x))
-            for x, y in DataLoader(dataset, batch_size=batch_size)
+            for x, y in DataLoader(examples, batch_size=batch_size)
         ]
-    finally:
-        model.train(training)
     return torch.cat(found)
 
 

@@ -37,7 +37,7 @@ class GradientNoise:
         seed: of the noise, which has a generator of its own.
 
     Raises:
-        ValueError: a negative eta or gamma.
+        ValueError: a negative eta or gamma; or, at a step, a sparse gradient.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class GradientNoise:
     def _load(self, _: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
         if noise := state.get("gradient_noise"):
             self.steps = noise["steps"]
-            self.generator.set_state(noise["generator"])
+            self.generator.set_state(noise["generator"].cpu())
         return {name: value for name, value in state.items() if name != "gradient_noise"}
 
     def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
@@ -94,6 +94,11 @@ class GradientNoise:
         sigma = self.variance(self.steps) ** 0.5
         groups = self.optimizer.param_groups
         there = [(p, p.grad) for group in groups for p in group["params"] if p.grad is not None]
+        if any(gradient.is_sparse for _, gradient in there):
+            raise ValueError(
+                "GradientNoise: a gradient is sparse, and with noise everywhere it would not be. "
+                "Make its layer with sparse=False."
+            )
         self._own = there
         for p, gradient in there:
             if p not in drawn:

@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
 
+from thalweg.training.metrics import evaluating
+
 
 def cycle_ends(first: int, factor: int, cycles: int) -> list[int]:
     """The last step of each cycle, counted from 1: first, first (1 + factor), ...
@@ -63,9 +65,8 @@ class Snapshots:
             now = self.model.state_dict()
             self.states.append({name: value.detach().clone() for name, value in now.items()})
 
-    @torch.no_grad()
     def outputs(self, *inputs: Any) -> Tensor:
-        """What each copy makes of the inputs, in the mode that the model is in: (copies, ...).
+        """What each copy makes of the inputs, in evaluation mode: (copies, ...).
 
         Raises:
             ValueError: there is no copy yet.
@@ -75,7 +76,8 @@ class Snapshots:
                 f"Snapshots.outputs(...): no copy after {self.steps} steps; the first is made "
                 f"after {min(self.at, default='none')}."
             )
-        return torch.stack([functional_call(self.model, state, inputs) for state in self.states])
+        with evaluating(self.model):
+            return torch.stack([functional_call(self.model, one, inputs) for one in self.states])
 
     def detach(self) -> None:
         """Stop following the optimizer; the copies stay."""
