@@ -98,6 +98,7 @@ def picture(rows):
             domain=False,
             labelLimit=200,
         )
+        .configure_axisY(minExtent=150)  # room for labels in a wider font
         .configure_view(stroke=None)
     )
 

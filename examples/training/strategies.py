@@ -109,6 +109,7 @@ def picture(angles):
             gridOpacity=0.35,
             domain=False,
         )
+        .configure_axisY(minExtent=95)  # room for labels in a wider font
         .configure_view(stroke=None)
     )
 
