@@ -1,4 +1,4 @@
-"""The mutants, a file for each part of the optimizers and methods."""
+"""The mutants, a file for each part of the optimizers, methods and training."""
 
 from mutants.families import (
     adam,
@@ -11,8 +11,10 @@ from mutants.families import (
     matrices,
     minimize,
     native,
+    normalization,
     options,
     programs,
+    regularization,
     squares,
     successors,
     wrappers,
@@ -25,5 +27,6 @@ FAMILIES = {
         *(wrappers, averages, companions),
         *(lanes, programs, native, options, declarations),
         *(minimize, landscapes),
+        *(regularization, normalization),
     )
 }

@@ -15,6 +15,12 @@ def minimize(*names: str) -> tuple[str, ...]:
     return tuple(f"tests/minimize/test_{file}.py{sep}{test}" for file, sep, test in words)
 
 
+def training(*names: str) -> tuple[str, ...]:
+    """Files of the tests of training, or tests in them."""
+    words = (name.partition("::") for name in names)
+    return tuple(f"tests/training/test_{file}.py{sep}{test}" for file, sep, test in words)
+
+
 def reference(*names: str) -> tuple[str, ...]:
     """That rules equal their references."""
     return optim(*(f"rules::test_rules_match_their_references[{name}]" for name in names))

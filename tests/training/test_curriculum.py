@@ -125,6 +125,7 @@ def test_each_batch_is_drawn_from_the_easiest():
         assert set(batch) <= set(pool)
         assert len(batch) == len(set(batch))
         assert len(pool) == N or len(batch) == min(5, len(pool))
+    assert sorted(itertools.chain(*steps[-len(sampler) :])) == [*range(N)], "it is all by then"
 
 
 def test_a_pool_is_gone_through_before_an_example_comes_again():

@@ -93,6 +93,9 @@ def test_principal_directions_have_a_sign_of_their_own():
         InputNormalization("pca").fit(x[order]) for order in (slice(None), range(199, -1, -1))
     )
     assert_close(one.into, other.into, **NEAR)
+    for seed in range(5):
+        into = InputNormalization("pca").fit(table(seed=seed) * (-1) ** seed).into
+        assert (into.gather(0, into.abs().argmax(0, keepdim=True)) > 0).all()
 
 
 def test_components_keep_what_varies_most():

@@ -10,8 +10,9 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from thalweg.curvature import Hessian
-from thalweg.training.normalization import insert_normalization, normalize
+from thalweg.training.normalization import InputNormalization, insert_normalization, normalize
 from thalweg.training.normalization.layers import default_groups
+from thalweg.training.regularization import DropUnits, GaussianNoise
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
@@ -78,6 +79,22 @@ def test_functions_and_modules_are_found_alike():
 
 def test_after_it_stands_behind_the_nonlinearity():
     assert names(insert_normalization(perceptron(), "batch", "after")) == ["1", "3"]
+
+
+class Checked(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+@pytest.mark.parametrize(
+    "first",
+    [InputNormalization().fit(rows()), DropUnits(1), GaussianNoise(0.1), Checked()],
+    ids=lambda one: type(one).__name__,
+)
+def test_what_holds_no_layer_need_not_be_traced(first):
+    model = nn.Sequential(first, perceptron(), Checked())
+    assert names(insert_normalization(model.double(), "batch")) == ["1.0", "1.2"]
+    assert model(rows()).isfinite().all()
 
 
 class Residual(nn.Module):
@@ -215,8 +232,12 @@ def test_groups_hold_sixteen_channels_or_a_few_more(channels, groups):
 
 
 class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
     def forward(self, x):
-        return x if x.sum() > 0 else -x
+        return self.layer(x if x.sum() > 0 else -x)
 
 
 class Shared(nn.Module):

@@ -213,6 +213,7 @@ def test_one_alpha_serves_all_small_curvatures():
     lr, steps = 0.01, 100
     alpha = equivalent_decay(lr, steps)
     assert alpha == 1.0  # 1 / (eta tau), equation 7.45
+    assert equivalent_decay(lr, 50) == 2.0
     seeded()
     x = torch.randn(200, 5, dtype=DOUBLE) * torch.tensor([0.3, 0.2, 0.1, 0.05, 0.02])
     y = x @ torch.ones(5, dtype=DOUBLE) + 0.1 * torch.randn(200, dtype=DOUBLE)

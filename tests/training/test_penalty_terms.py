@@ -71,6 +71,14 @@ def test_weights_are_neither_biases_nor_normalizations():
     ]
 
 
+def test_a_shared_weight_counts_once():
+    words, scores = nn.Embedding(5, 3), nn.Linear(3, 5)
+    scores.weight = words.weight
+    model = nn.Sequential(words, scores)
+    assert weights(model) == [words.weight]
+    assert_close(l1_penalty(2.0)(model), 2 * words.weight.abs().sum())
+
+
 def test_groups_hold_every_parameter_once_and_decay_weights_alone():
     model = Spelled()
     decaying, others = decay_groups(model, 0.1)

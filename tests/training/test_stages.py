@@ -105,6 +105,9 @@ def test_frozen_statistics_are_used_as_in_evaluation():
     with frozen(norm):
         assert_close(norm(x), x, rtol=0, atol=1e-4)  # statistics 0 and 1, as they began
         assert norm.training
+        with pytest.raises(ValueError, match="2D or 3D"):
+            norm(torch.ones(2))
+        assert norm.training, "after an error too"
     assert norm(x).mean().abs() < 1e-5
 
 
@@ -287,6 +290,24 @@ def test_a_closure_gets_the_noise_that_a_plain_step_gets(make, by_name):
         return w
 
     assert torch.equal(run(True), run(False))
+
+
+def test_each_evaluation_in_a_step_has_the_same_noise():
+    w = torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.LBFGS([w], lr=0.1, max_iter=3, tolerance_change=0)
+    GradientNoise(optimizer, seed=4)
+    seen = []
+
+    def closure():
+        if w.grad is not None:
+            seen.append(w.grad.clone())
+        w.grad = torch.zeros(3)
+        return torch.ones(())
+
+    optimizer.step(closure)
+    assert len(seen) == 2, "what the first two of three evaluations were given"
+    assert seen[0].count_nonzero() == 3
+    assert torch.equal(*seen)
 
 
 def test_noise_of_no_variance_that_there_is_is_refused():

@@ -87,7 +87,7 @@ def places(model: nn.Module) -> list[Place]:
 def traced(model: nn.Module) -> fx.Graph:
     """What `forward` computes."""
     try:
-        return fx.Tracer().trace(model)
+        return Tracer().trace(model)
     # A forward that is handed symbols may fail in any way there is.
     except Exception as error:
         raise ValueError(
@@ -95,6 +95,26 @@ def traced(model: nn.Module) -> fx.Graph:
             f"torch.fx ({error}). It must not branch on values; otherwise put layers such as "
             "nn.BatchNorm2d into the model by hand."
         ) from error
+
+
+@final
+class Tracer(fx.Tracer):
+    """Looks into every module that holds a layer; into others where it can."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is taken as it is."""
+        if super().is_leaf_module(m, module_qualified_name):
+            return True
+        return not (any(isinstance(one, LAYERS) for one in m.modules()) or is_traceable(m))
+
+
+def is_traceable(module: nn.Module) -> bool:
+    """Whether a module's own forward can be read; what checks or draws numbers cannot."""
+    try:
+        fx.Tracer().trace(module)
+    except Exception:
+        return False
+    return True
 
 
 def is_layer(node: fx.Node, modules: dict[str, nn.Module]) -> bool:

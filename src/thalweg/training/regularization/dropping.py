@@ -51,8 +51,8 @@ class DropUnits(nn.Module):
         if not self.training or not self.count:
             return x
         units = x.shape[1]
-        chances = torch.rand(x.shape[:2], device=x.device)
-        left = chances.argsort(1).argsort(1) >= self.count  # ranks: exactly `count` are below
+        permuted = torch.rand(x.shape[:2], device=x.device).argsort(1)
+        left = permuted >= self.count  # exactly `count` numbers are below
         scale = units / (units - self.count)
         return x * (left * scale).to(x.dtype).reshape(*x.shape[:2], *[1] * (x.dim() - 2))
 
