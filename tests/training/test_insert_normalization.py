@@ -6,6 +6,7 @@ import io
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call, jacrev
 from torch.nn import functional
 from torch.testing import assert_close
 
@@ -176,6 +177,28 @@ def test_scale_and_shift_stand_before_and_not_after(kind, where, affine, scaled)
     model = insert_normalization(convolutional(), kind, where, affine=affine)
     norms = [one for one in model.modules() if isinstance(one, NORMS)]
     assert [len(list(one.parameters())) for one in norms] == [2 * scaled] * 2
+
+
+def directions(model, x):
+    """In how many directions of its parameters a model's outputs on some inputs can go."""
+    names, values = zip(*model.named_parameters(), strict=True)
+    compute = lambda *held: functional_call(model, dict(zip(names, held, strict=True)), (x,))
+    jacobians = jacrev(compute, argnums=tuple(range(len(values))))(*values)
+    rows = torch.cat([one.flatten(2) for one in jacobians], 2).flatten(0, 1)
+    return torch.linalg.matrix_rank(rows, rtol=1e-9).item(), rows.shape[1]
+
+
+@pytest.mark.parametrize("where, more", [("before", 10), ("after", 0)])
+def test_after_it_scale_and_shift_add_nothing_that_the_next_layer_has_not(where, more):
+    ranks = []
+    for affine in (False, True):
+        torch.manual_seed(0)
+        bare = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+        model = insert_normalization(bare, "layer", where, affine=affine)
+        ranks.append(directions(model, rows()))
+    (bare, fewer), (scaled, all_of_them) = ranks
+    assert all_of_them == fewer + 2 * 5
+    assert scaled == bare + more
 
 
 @pytest.mark.parametrize("kind, gone", [("batch", 1), ("instance", 1), ("layer", 0), ("group", 0)])

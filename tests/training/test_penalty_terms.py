@@ -110,6 +110,51 @@ def test_the_subgradient_of_l1_is_zero_at_zero():
     assert w.grad.count_nonzero() == 0
 
 
+# What a penalty does to weights that can be exchanged: Harakeh, "Model identifiability problem".
+
+
+def rescaled(layers, unit, factor):
+    """Incoming weights and bias of a rectifier by a factor, its outgoing ones by the inverse."""
+    with torch.no_grad():
+        layers[0].weight[unit] *= factor
+        layers[0].bias[unit] *= factor
+        layers[2].weight[:, unit] /= factor
+    return layers
+
+
+def test_rectifiers_that_are_rescaled_compute_the_same_at_another_penalty():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).double()
+    x, penalty = torch.randn(9, 3, dtype=DOUBLE), l2_penalty(1.0)
+    outputs, before = model(x), penalty(model).item()
+    rescaled(model, 2, 3.0)
+    assert_close(model(x), outputs)
+    assert penalty(model).item() != pytest.approx(before, rel=0.1)
+    # Along the hyperbola |factor * a|^2 + |b / factor|^2 is least where both are as long.
+    a, b = model[0].weight[2].norm(), model[2].weight[:, 2].norm()
+    balanced = penalty(rescaled(model, 2, (b / a).sqrt())).item()
+    for factor in (0.9, 1.1):
+        assert penalty(rescaled(copy.deepcopy(model), 2, factor)).item() > balanced
+
+
+def test_of_a_hyperbola_of_minimizers_a_penalty_leaves_two():
+    # d/dw of (1 - u v)^2 + strength / 2 (u^2 + v^2) is zero at u = v, u^2 = 1 - strength / 2.
+    found = []
+    for strength in (0.0, 0.1):
+        u, v = torch.tensor([[3.0]]).double(), torch.tensor([[0.2]]).double()
+        w = [nn.Parameter(u), nn.Parameter(v)]
+        penalty, optimizer = l2_penalty(strength, of=lambda _, w=w: w), torch.optim.SGD(w, lr=0.05)
+        for _ in range(2000):
+            optimizer.zero_grad()
+            ((1 - w[0] * w[1]).square().sum() + penalty(nn.Identity())).backward()
+            optimizer.step()
+        found.append([one.item() for one in w])
+    (u, v), ends = found
+    assert u * v == pytest.approx(1)
+    assert u > 5 * v, "on the hyperbola, near where it began"
+    assert ends == pytest.approx([(1 - 0.1 / 2) ** 0.5] * 2)
+
+
 # Weight decay and L2.
 
 DESCENT = {
