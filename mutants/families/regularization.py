@@ -196,6 +196,8 @@ MUTANTS = [
         training("stages"),
         ("value.detach().clone()", "value.detach()", "all copies are the model of today"),
         ("for k in range(1, cycles + 1)", "for k in range(cycles)", "a cycle that has no step"),
+        ('        self.steps = state["steps"]\n', "", "a resumed run counts its steps anew"),
+        ("[*self.states]}", "self.states}", "what was saved grows on"),
         ("with evaluating(self.model):", "with torch.no_grad():", "copies with dropout"),
     ),
 ]

@@ -414,6 +414,43 @@ def test_snapshots_are_the_model_at_the_ends_of_cycles():
     assert resumed.steps == 7
 
 
+@every_optimizer
+def test_snapshots_resume_with_their_optimizer(make):
+    def started():
+        model = nn.Sequential(*parts())
+        optimizer = make(model.parameters())
+        return model, optimizer, Snapshots(optimizer, model, at=[1, 3])
+
+    model, optimizer, whole = started()
+    train(model, optimizer, steps=2)
+    saved, weights = copy.deepcopy(optimizer.state_dict()), copied(model)
+    shared = optimizer.state_dict()["snapshots"]["states"]
+    train(model, optimizer, steps=2)
+    assert len(shared) == 1, "what was taken does not grow"
+    other, resumed, snapshots = started()
+    other.load_state_dict(weights)
+    resumed.load_state_dict(saved)
+    train(other, resumed, steps=2)
+    assert len(snapshots.states) == 2
+    assert all(same(*pair) for pair in zip(whole.states, snapshots.states, strict=True))
+    make(nn.Sequential(*parts()).parameters()).load_state_dict(saved)  # without: no harm
+
+
+def test_fit_resumes_snapshots(tmp_path):
+    x, y = torch.randn(20, 3), torch.randn(20, 2)
+
+    def kept(epochs, **settings):
+        model = nn.Sequential(*parts())
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+        snapshots = Snapshots(optimizer, model, at=[1, 4])
+        fit(model, nn.functional.mse_loss, (x, y), None, optimizer, epochs=epochs, **settings)
+        return snapshots.outputs(x)
+
+    once = kept(4)
+    kept(2, checkpoint=tmp_path / "c")
+    assert torch.equal(kept(4, checkpoint=tmp_path / "c"), once)
+
+
 def test_snapshots_are_evaluated_as_such_and_stay_as_they_are():
     model, snapshots, kept = snapped()
     model.append(nn.Dropout(0.5))

@@ -7,8 +7,10 @@
 
 Each cycle ends in a minimum, and the restart leads to another, so that one run gives several models
 for the time of one. Their mean prediction has at most the mean of their cross-entropies, because
--log is convex. The schedule is PyTorch's own; where cycles have one length, the mean of the weights
-at their ends is `thalweg.optim.StochasticWeightAverage`.
+-log is convex. The copies go along with the optimizer's own `state_dict`, so that what saves and
+resumes the optimizer, such as `thalweg.training.fit`, does so with them. The schedule is PyTorch's
+own; where cycles have one length, the mean of the weights at their ends is
+`thalweg.optim.StochasticWeightAverage`.
 
 Reference: Loshchilov & Hutter (2017), *SGDR*, arXiv 1608.03983, equation 5; Huang, Li, Pleiss, Liu,
 Hopcroft & Weinberger (2017), *Snapshot ensembles*, arXiv 1704.00109.
@@ -56,7 +58,11 @@ class Snapshots:
     def __init__(self, optimizer: Optimizer, model: nn.Module, at: Collection[int]) -> None:
         self.model, self.at, self.steps = model, frozenset(at), 0
         self.states: list[dict[str, Tensor]] = []
-        self._hook = optimizer.register_step_post_hook(lambda *_: self.update())
+        self._hooks = [
+            optimizer.register_step_post_hook(lambda *_: self.update()),
+            optimizer.register_state_dict_post_hook(self._save),
+            optimizer.register_load_state_dict_pre_hook(self._load),
+        ]
 
     def update(self) -> None:
         """Count a step and copy the model if it is one of those; called after each step."""
@@ -81,13 +87,25 @@ class Snapshots:
 
     def detach(self) -> None:
         """Stop following the optimizer; the copies stay."""
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""
-        return {"steps": self.steps, "states": self.states}
+        return {"steps": self.steps, "states": [*self.states]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state that was saved."""
         self.steps = state["steps"]
-        self.states = [dict(one) for one in state["states"]]
+        places = {name: value.device for name, value in self.model.state_dict().items()}
+        self.states = [
+            {name: value.to(places[name]) for name, value in one.items()} for one in state["states"]
+        ]
+
+    def _save(self, _: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+        return state | {"snapshots": self.state_dict()}
+
+    def _load(self, _: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+        if taken := state.get("snapshots"):
+            self.load_state_dict(taken)
+        return {name: value for name, value in state.items() if name != "snapshots"}
