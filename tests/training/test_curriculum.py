@@ -164,11 +164,13 @@ def test_ranks_within_classes_make_balanced_pools():
         pool = ranks.argsort(stable=True)[: int(16 * share)]
         assert (labels[pool] == 1).sum() == 4 * share
     assert ranks[:12].tolist() == [i / 12 for i in range(12)]
+    assert torch.equal(within_classes(difficulty.tolist(), labels.tolist()), ranks)
 
 
 REFUSED = {
     "no share": lambda: linear_pacing(0.0, 3),
     "no steps": lambda: two_stages(0.5, 0),
+    "labels of others": lambda: within_classes([1.0, 2.0], [0]),
     "shrinking": lambda: exponential_pacing(0.5, 0.9, 3),
     "no examples": lambda: CurriculumBatches([], 3, linear_pacing(0.5, 1)),
     "a difficulty that is none": lambda: CurriculumBatches([math.nan], 3, linear_pacing(0.5, 1)),

@@ -341,6 +341,7 @@ def meta():
             "'1' .LSTM.*nn.RNN",
         ),
         (lambda: nn.ConvTranspose1d(2, 2, 3), "identity", {}, "has no identity"),
+        (lambda: nn.Bilinear(2, 2, 2), "identity", {}, "has no identity"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_and_nothing_changed(make, kind, options, says):

@@ -52,8 +52,10 @@ def weighted(layer: Weighted, scheme: Scheme) -> Iterator[Step]:
     if isinstance(layer, EMBEDDINGS):
         yield layer.weight, lambda: embedding(layer, scheme)
         return
-    if isinstance(layer, TRANSPOSED) and scheme.kind == "identity":
-        raise ValueError("a transposed convolution has no identity; use 'he' or 'lecun'")
+    if isinstance(layer, (nn.Bilinear, *TRANSPOSED)) and scheme.kind == "identity":
+        raise ValueError(
+            "a bilinear layer or a transposed convolution has no identity; use 'he' or 'lecun'"
+        )
     yield layer.weight, lambda: kernel(layer, scheme)
     if layer.bias is not None:
         yield layer.bias, zeros(layer.bias)

@@ -127,7 +127,7 @@ def _each(losses: Tensor, examples: int) -> Tensor:
     return losses.reshape(examples, -1).mean(1).cpu()
 
 
-def within_classes(difficulty: Tensor, labels: Tensor) -> Tensor:
+def within_classes(difficulty: Tensor | Sequence[float], labels: Tensor | Sequence[int]) -> Tensor:
     """Difficulty as the rank within an example's own class, so that each pool is balanced.
 
     Args:
@@ -136,10 +136,19 @@ def within_classes(difficulty: Tensor, labels: Tensor) -> Tensor:
 
     Returns:
         For each example, which share of its class is easier, (n,), in [0, 1).
+
+    Raises:
+        ValueError: more of one than of the other.
     """
-    ranks = torch.empty(len(labels), dtype=torch.float64)
-    for label in torch.unique(labels):
-        members = (labels == label).nonzero().squeeze(1)
-        order = members[difficulty[members].argsort(stable=True)]
+    numbers, classes = torch.as_tensor(difficulty).cpu(), torch.as_tensor(labels).cpu()
+    if numbers.shape != classes.shape or classes.dim() != 1:
+        raise ValueError(
+            f"within_classes(difficulty of shape {tuple(numbers.shape)}, labels of shape "
+            f"{tuple(classes.shape)}): give one number and one class for each example."
+        )
+    ranks = torch.empty(len(classes), dtype=torch.float64)
+    for label in torch.unique(classes):
+        members = (classes == label).nonzero().squeeze(1)
+        order = members[numbers[members].argsort(stable=True)]
         ranks[order] = torch.arange(len(order), dtype=torch.float64) / len(order)
     return ranks
