@@ -20,7 +20,16 @@ from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "curvature_of", "diagnose", "environment", "explain", "run", "watch"]
+__all__ = [
+    "__version__",
+    "curvature_of",
+    "diagnose",
+    "environment",
+    "explain",
+    "run",
+    "sparsity_of",
+    "watch",
+]
 
 _PARTS = (
     "curvature",
@@ -151,6 +160,57 @@ def curvature_of(
         list(arguments),
         at=tuple(at),
         products=products,
+        seed=seed,
+        budget=budget,
+        progress=progress,
+    ).as_data()
+
+
+def sparsity_of(
+    script: str | PathLike[str],
+    sparsity: float | None = None,
+    arguments: Sequence[str] = (),
+    *,
+    method: str | None = None,
+    pattern: str | tuple[int, int] = "unstructured",
+    save: str | PathLike[str] | None = None,
+    seed: int | None = None,
+    budget: float = 300.0,
+    progress: Callable[[Any], None] | None = None,
+) -> dict[str, Any]:
+    """What the network that a training script trains is worth at each sparsity.
+
+    Args:
+        script: The training script, unedited; it runs twice.
+        sparsity: The share of zeros that is wanted, between 0 and 1, measured beside 0.5, 0.7, 0.8,
+            0.9 and 0.95; None for these alone, or for that of an n:m pattern.
+        arguments: Its own command line arguments.
+        method: Of `thalweg.pruning.prune`, measured beside magnitude; by the network's size if
+            None.
+        pattern: "unstructured", "n:m" such as "2:4", or rows and columns of blocks.
+        save: Where to write the `state_dict` of the network at that sparsity.
+        seed: Seed of both runs; the script's own if None.
+        budget: Seconds that both runs may take together.
+        progress: Called as the work goes on, with an object that has `done`, `total` and `says`.
+
+    Returns:
+        What was found as plain data, as `thalweg prune --json` writes it.
+
+    Raises:
+        thalweg.survey.ScriptFailed: The script fails by itself.
+        FileNotFoundError: There is no such script.
+        ValueError: An argument cannot be, or the script trains nothing that can be pruned; the
+            message says which and what to do instead.
+    """
+    from thalweg import survey
+
+    return survey.sparsity(
+        _existing(script),
+        sparsity,
+        list(arguments),
+        method=method,
+        pattern=pattern,
+        save=None if save is None else fspath(save),
         seed=seed,
         budget=budget,
         progress=progress,

@@ -24,7 +24,7 @@ LAW: dict[str, set[str]] = {
     "doctor": {"obstacles", "trials", "interventions", "recorder", "edits"},
     "watching": {"recorder", "obstacles", "report", "operators"},
     "integrations": {"watching", "report"},
-    "survey": {"trials", "recorder", "curvature", "linalg", "operators", "optim"},
+    "survey": {"trials", "recorder", "curvature", "linalg", "operators", "optim", "pruning"},
     "race": {"trials", "interventions"},
     # `operators`: batches and random states; `linalg`: quantiles of intervals
     "training": {"optim", "minimize", "operators", "linalg"},

@@ -1,8 +1,9 @@
 """The entry of the command line: finds the command, runs it, and turns mistakes into one line.
 
-Exit codes: 0, 1 and 3 are verdicts of `diagnose`, and 0 and 3 say of `curvature` whether every step
-was answered; 2 is a mistake in the command or a script that fails by itself; 70 is a defect of
-Thalweg, which an uncaught exception would report as 1 and so pass off as a verdict; 130 is Ctrl-C.
+Exit codes: 0, 1 and 3 are verdicts of `diagnose`, and 0 and 3 say of `curvature` and `prune`
+whether all that was asked was answered; 2 is a mistake in the command or a script that fails by
+itself; 70 is a defect of Thalweg, which an uncaught exception would report as 1 and so pass off as
+a verdict; 130 is Ctrl-C.
 """
 
 import os
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from thalweg import __version__
-from thalweg.cli import curvature, diagnose, environment, explain, run, watch
+from thalweg.cli import curvature, diagnose, environment, explain, prune, run, watch
 from thalweg.cli.command import Command, UsageError, hint, parsed
 
 COMMANDS: tuple[Command, ...] = (
@@ -20,6 +21,7 @@ COMMANDS: tuple[Command, ...] = (
     run.COMMAND,
     watch.COMMAND,
     curvature.COMMAND,
+    prune.COMMAND,
     explain.COMMAND,
     environment.COMMAND,
 )

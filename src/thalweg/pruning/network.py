@@ -71,7 +71,8 @@ def by_brain_surgeon(task: Task, sparsity: float) -> Change:
     damping = damping_of(task, dense.diagonal().clamp(min=0))
     units = live(task, layout, sparsity)
     order = columns_first(units, flat_mask(layout, removed_before(task)))
-    inverse = inverted(dense[order][:, order], damping)
+    invert = inverted if task.curvature == "hessian" else inverted_definite
+    inverse = invert(dense[order][:, order], damping)
     if task.keeps_outputs and task.compensate:
         place = place.index_add(0, order, -(inverse @ gradient[order]))
     found = eliminate(
@@ -128,6 +129,12 @@ def inverted(dense: Tensor, damping: float) -> Tensor:
     values, vectors = torch.linalg.eigh(dense)
     inverse: Tensor = (vectors / (values.abs() + damping)) @ vectors.T
     return inverse
+
+
+def inverted_definite(dense: Tensor, damping: float) -> Tensor:
+    """(H + damping I)^-1 of a positive semidefinite H, at a fifth of the cost."""
+    damped = dense + damping * torch.eye(len(dense), dtype=dense.dtype, device=dense.device)
+    return torch.cholesky_inverse(torch.linalg.cholesky(damped))
 
 
 def chosen(task: Task, layout: Layout, scores: Tensor, sparsity: float) -> Change:

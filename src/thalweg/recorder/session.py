@@ -169,6 +169,15 @@ class Session:
             modes.put_back_after_long(self._mode, self._resting)
             self._resting = None
 
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Inside, calls are those of a listener, amid the program's: nobody hears of them.
+
+        Other function modes stay at work, as the operators of curvature need them.
+        """
+        with modes.without(self._mode):
+            yield
+
     def step_of(self, optimizer: Optimizer | None) -> int:
         """How many updates of this optimizer have ended."""
         return self.steps.get(id(optimizer), 0)

@@ -1,5 +1,6 @@
-"""The curvature of an unedited training script at chosen steps."""
+"""A script, unedited, asked while it trains: its curvature at chosen steps, its network pruned."""
 
+from thalweg.survey.sparsity import NothingToPrune, sparsity
 from thalweg.survey.survey import ScriptFailed, Survey, survey
 
-__all__ = ["ScriptFailed", "Survey", "survey"]
+__all__ = ["NothingToPrune", "ScriptFailed", "Survey", "sparsity", "survey"]

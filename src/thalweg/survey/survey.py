@@ -55,16 +55,16 @@ class Survey:
     """What was found.
 
     Attributes:
-        data: everything as plain data (schema 1 of kind "curvature").
+        data: everything as plain data (schema 1 of kind "curvature" or "pruning").
     """
 
     data: dict[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
-        """Whether every asked step was answered."""
-        steps = self.data["steps"]
-        return not self.data["missing"] and all("failed" not in one for one in steps)
+        """Whether everything that was asked was answered."""
+        answers = [*self.data.get("steps", ()), *self.data.get("points", ())]
+        return not self.data.get("missing") and all("failed" not in one for one in answers)
 
     def as_data(self) -> dict[str, Any]:
         """The survey as plain data."""

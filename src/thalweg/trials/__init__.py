@@ -6,6 +6,7 @@ in this very process. Nothing here knows what an instrument records or changes.
 Importing this package does not import torch.
 """
 
+from thalweg.trials.overlay import apart
 from thalweg.trials.runner import Progress, Runner
 from thalweg.trials.script import execute
 from thalweg.trials.trial import Ended, Outcome, Trial, TrialEnded, end_now, end_trial
@@ -17,6 +18,7 @@ __all__ = [
     "Runner",
     "Trial",
     "TrialEnded",
+    "apart",
     "end_now",
     "end_trial",
     "execute",

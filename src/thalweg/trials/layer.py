@@ -34,6 +34,16 @@ class Layer:
         self.hidden: set[str] = set()
         os.makedirs(self.root, exist_ok=True)
 
+    def move_to(self, scratch: Path) -> None:
+        """Go on with a copy of everything that was written, in another folder."""
+        before, inside = self.root, os.getcwd()
+        shutil.copytree(before, os.path.join(scratch, "files"), symlinks=True)
+        self.scratch = os.path.realpath(scratch)
+        self.root = os.path.join(self.scratch, "files")
+        self.passing = tuple({*self.passing, self.scratch})
+        if inside == before or inside.startswith(before + os.sep):
+            os.chdir(self.root + inside[len(before) :])
+
     # Names. A *place* is an absolute path without symbolic links in its folders.
 
     def folder(self) -> str:

@@ -66,7 +66,23 @@ def overlay(scratch: Path, passing: Sequence[Path] = ()) -> Iterator[Layer]:
             patches.enter_context(patch.dict(openers, {None: function}))
         # The variant of rmtree that works on file descriptors cannot be followed by paths.
         patches.enter_context(patch.object(shutil, "_use_fd_functions", False, create=True))
+        _layers.append(layer)
+        patches.callback(_layers.remove, layer)
         yield layer
+
+
+# The layers of the contexts that this process is in, innermost last.
+_layers: list[Layer] = []
+
+
+def apart(scratch: Path) -> None:
+    """From now on this process, forked from a trial, writes into a copy of what the trial wrote.
+
+    Args:
+        scratch: a folder that is not there yet, in one where the trial may write.
+    """
+    for layer in _layers:
+        layer.move_to(scratch)
 
 
 def open_folders() -> list[str]:
