@@ -86,6 +86,16 @@ MUTANTS = [
         ),
         ("(_NormBase, nn.LayerNorm", "(nn.LayerNorm", "batch norm is a layer like others"),
         ("is_one(user, modules, NORMALIZATIONS, set())\n", "False\n", "normalized twice"),
+        (
+            "m.modules()) or is_traceable(m))",
+            "m.modules()))",
+            "nonlinearities of one's own are missed",
+        ),
+        (
+            "        return False\n    return True\n",
+            "        return True\n    return True\n",
+            "what cannot be read is read",
+        ),
     ),
     *of(
         "training/normalization/insertion.py",

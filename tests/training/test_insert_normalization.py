@@ -98,6 +98,15 @@ def test_what_holds_no_layer_need_not_be_traced(first):
     assert model(rows()).isfinite().all()
 
 
+class Clipped(nn.Module):
+    def forward(self, x):
+        return functional.relu(x).clamp_max(3)
+
+
+def test_a_nonlinearity_is_found_in_a_module_of_ones_own():
+    assert names(insert_normalization(perceptron(Clipped), "batch")) == ["0", "2"]
+
+
 class Residual(nn.Module):
     def __init__(self):
         super().__init__()

@@ -154,11 +154,7 @@ class Session:
         return self._resting is not None
 
     def rest(self, meanwhile: Quiet) -> None:
-        """Let calls go by unseen until `wake`; ``meanwhile`` alone hears of losses and updates.
-
-        To be asked for between two calls of the program, as after an update, and by listeners that
-        only look.
-        """
+        """Between two calls: let them go by until `wake`; ``meanwhile`` hears of losses, steps."""
         self._quiet = meanwhile
         if self._resting is None:
             self._resting = modes.take_off_for_long(self._mode)
@@ -171,10 +167,7 @@ class Session:
 
     @contextmanager
     def unheard(self) -> Iterator[None]:
-        """Inside, calls are those of a listener, amid the program's: nobody hears of them.
-
-        Other function modes stay at work, as the operators of curvature need them.
-        """
+        """Nobody hears of calls inside; other function modes stay at work, as curvature needs."""
         with modes.without(self._mode):
             yield
 
