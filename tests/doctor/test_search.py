@@ -294,7 +294,7 @@ def test_the_control_says_what_chance_gives(blind, remedied, says):
     world = World(lambda done: blind if done else 0.3)
     base = world.watch((), 60.0)
     ends = [standing(run(LEARNS, [remedied]).recording, MEASURE, 0)] * 3
-    found = controlled(world, base, 6, MEASURE, ends)
+    found = controlled(world, base, 6, MEASURE, ends, (0, 1, 2))
     assert found.says().startswith(says)
     assert len(found.random) == (3 if blind > 0.3 else 0)
     assert found.as_data()["runs"] == 6
@@ -315,3 +315,43 @@ def test_both_controls_of_the_rate_are_always_tried(knows):
     world = World(lambda done: 0.5)
     examined(world)
     assert {name_of(SLOW), name_of(FAST)} <= set(world.asked)
+
+
+class Spoilt(World):
+    """A world in which some seeds' data are no numbers."""
+
+    def __init__(self, accuracy, spoilt):
+        super().__init__(accuracy)
+        self.spoilt = spoilt
+
+    def _end(self, changed, seed):
+        if seed in self.spoilt:
+            return run([float("nan")] * 60, [0.0], changed, seed)
+        return super()._end(changed, seed)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "seeds", "held"),
+    [
+        ((), (0, 1, 2), True),
+        ((1,), (0, 2, 3), True),
+        ((1, 2), (0, 3, 4), True),
+        ((1, 3), (0, 2, 3), False),  # one replacement, then what is found is what counts
+    ],
+)
+def test_seeds_that_spoil_the_data_are_replaced(spoilt, seeds, held):
+    def accuracy(words):
+        return 0.9 if words else 0.5
+
+    world = Spoilt(accuracy, spoilt)
+    search = Search(world, world.watch((), 60.0), MEASURE)
+    world.make([SimpleNamespace(name=name_of(CLIP), interventions=CLIP, seed=0)], "")
+    found = search._verify(CLIP)
+    assert (found.seeds, found.held) == (seeds, held)
+
+
+def test_seeds_stay_where_the_scripts_own_is_no_number():
+    world = Spoilt(lambda words: 0.5, (0, 1, 2))
+    search = Search(world, world.watch((), 60.0), MEASURE)
+    world.make([SimpleNamespace(name=name_of(CLIP), interventions=CLIP, seed=0)], "")
+    assert search._verify(CLIP).seeds == (0, 1, 2)

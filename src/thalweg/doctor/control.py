@@ -115,9 +115,20 @@ class Control:
 
 
 def controlled(
-    bench: Bench, base: Run, count: int, measure: Measure, remedied: Sequence[Standing]
+    bench: Bench,
+    base: Run,
+    count: int,
+    measure: Measure,
+    remedied: Sequence[Standing],
+    seeds: Sequence[int] = (0,),
 ) -> Control | None:
-    """As many random changes of the script, the best of them on all seeds; None without time."""
+    """As many random changes of the script, the best of them on all seeds; None without time.
+
+    Args:
+        bench, base, count, measure: Where, against what, how many, compared by what.
+        remedied: How the remedies stand on ``seeds``, of which the first is the script's own.
+        seeds: The numbers of the streams.
+    """
     seen = Evidence(base.recording)
     once = max(0.3, base.outcome.seconds) / bench.runner.jobs
     count = min(count, MOST, int(0.6 * bench.seconds_left / once))
@@ -132,7 +143,6 @@ def controlled(
         return Control(count, None, (), tuple(remedied))
     at = max(helped, key=lambda at: preference(start, ends[at]))
     best = wanted[at].interventions
-    seeds = range(1, len(remedied))
-    rest = bench.make([Wanted(best, seed) for seed in seeds], "Random changes, for comparison")
+    rest = bench.make([Wanted(best, seed) for seed in seeds[1:]], "Random changes, for comparison")
     others = [standing(run.recording, measure, seen.main) for run in rest]
     return Control(count, best, (ends[at], *others), tuple(remedied))

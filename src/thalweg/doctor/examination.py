@@ -163,8 +163,10 @@ class Examination:
     def _compare(self, base: Run) -> None:
         """The remedies against as many random changes as were tried to find them."""
         tried = sum(len(one.tried) for one in self.searches)
-        remedied = [one for one in self.proved if one.remedy][-1].checked.after
-        self.control = controlled(self.bench, base, tried, self.measure, remedied)
+        checked = [one for one in self.proved if one.remedy][-1].checked
+        self.control = controlled(
+            self.bench, base, tried, self.measure, checked.after, checked.seeds
+        )
 
     @property
     def proved(self) -> list[Proved]:

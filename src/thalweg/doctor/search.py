@@ -9,6 +9,7 @@ remedies found so far, so that a second fault is sought where the first one no l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -171,15 +172,36 @@ class Search:
     def _verify(self, proof: Proof) -> Verification:
         """The change and doing nothing, on the other seeds."""
         before, after = self.base.interventions, self._with(proof)
-        seeds = SEEDS if self.alike else MORE_SEEDS
-        others = seeds[1:]
-        wanted = [Wanted(what, seed) for what in (before, after) for seed in others]
-        made = self.bench.make(wanted, "Verifying")
+        seeds = self._sound(before, after, list(SEEDS if self.alike else MORE_SEEDS)[1:])
+        made = self._both(before, after, seeds)
         ends = [self._end(run) for run in made]
         first = [self._end(run) for run in (self.base, self.bench.runs[name_of(after), 0])]
-        half = len(others)
+        half = len(seeds)
         ends_before, ends_after = (first[0], *ends[:half]), (first[1], *ends[half:])
-        return Verification(seeds, ends_before, ends_after, self.alike)
+        return Verification((0, *seeds), ends_before, ends_after, self.alike)
+
+    def _both(self, before: Proof, after: Proof, seeds: Sequence[int]) -> list[Run]:
+        """The runs on these seeds without the change, then those with it."""
+        wanted = [Wanted(what, seed) for what in (before, after) for seed in seeds]
+        return self.bench.make(wanted, "Verifying")
+
+    def _sound(self, before: Proof, after: Proof, seeds: list[int]) -> list[int]:
+        """The seeds, others in the place of those that spoil the script's data.
+
+        Where the loss is no number before the first update, although it was one on the first seed,
+        no change of training can be told from another.
+        """
+        spoilt = [
+            seed
+            for seed, run in zip(seeds, self._both(before, after, seeds), strict=False)
+            if math.isfinite(self.seen.losses[0]) and self._begins_broken(run)
+        ]
+        kept = [seed for seed in seeds if seed not in spoilt]
+        return kept + [seeds[-1] + 1 + at for at in range(len(spoilt))]
+
+    def _begins_broken(self, run: Run) -> bool:
+        losses = run.recording.losses(self.seen.main)
+        return bool(losses) and not math.isfinite(losses[0])
 
     @property
     def alike(self) -> bool:

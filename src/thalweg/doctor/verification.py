@@ -1,5 +1,9 @@
 """A remedy holds if it beats doing nothing on every seed, by more than chance and by a margin.
 
+More than chance are two standard errors of the paired gains, or a gap: the worst run with the
+remedy beats the best one without it by the margin, which among three and three happens once in
+twenty times. (Runs that end well or badly by luck make gains that differ too much for the first.)
+
 Where the same seed does not mean the same numbers (:mod:`.repeatability`) runs cannot be paired:
 then it takes more of them, and the worst run with the remedy must beat the best one without it. By
 chance that happens once in 252 times: of ten runs, five and five.
@@ -42,7 +46,7 @@ class Verification:
 
     @property
     def held(self) -> bool:
-        """Better on every seed; in the mean by the margin and by two standard errors.
+        """Better on every seed; in the mean by the margin, and by more than chance.
 
         Losses and errors are compared by their ratio, since a bad run is bad by orders of magnitude
         that differ from seed to seed.
@@ -56,7 +60,13 @@ class Verification:
         if len(pairs) < len(gains) / 2:
             return True  # from nothing finite to something on most seeds
         steps = [improvement(*pair) for pair in pairs]
-        return statistics.fmean(steps) >= max(1.0, 2 * standard_error(steps))
+        mean = statistics.fmean(steps)
+        return mean >= 1.0 and (mean >= 2 * standard_error(steps) or self._apart)
+
+    @property
+    def _apart(self) -> bool:
+        """Whether every run with it beats every run without it by the margin."""
+        return all(improvement(b, a) >= 1.0 for b in self.before for a in self.after)
 
     @property
     def harmless(self) -> bool:
