@@ -64,6 +64,18 @@ NAMED_ROW = with_(
     FUNCTIONS, "loss = F.mse_loss(net(x[rows]), y[rows])",
     "out = net(x[rows])\n            loss = F.mse_loss(out, y[rows, 0])",
 )  # fmt: skip
+RATES = with_(
+    PLAIN, "F.cross_entropy(model(x), labels)",
+    "F.poisson_nll_loss(F.softplus(model(x)), F.one_hot(labels).float())",
+)  # fmt: skip
+RATES_BY_PLACE = with_(RATES, "labels).float())", "labels).float(), True)")
+RATES_OF_AN_OBJECT = with_(
+    RATES, "F.poisson_nll_loss(F.softplus", "nn.PoissonNLLLoss(full=True)(F.softplus"
+)
+LOGARITHMS = with_(
+    RATES, "F.softplus(model(x)), F.one_hot(labels).float()",
+    "2 + 0.1 * model(x), F.one_hot(labels).float(), log_input=False",
+)  # fmt: skip
 IN_A_LIST = """
 class Net(nn.Module):
     def __init__(self):
@@ -164,6 +176,10 @@ CASES = {
     "loss on probabilities": (LossWiring("logits"), SIGMOID, 1e-5),
     "loss on outputs": (LossWiring("log-probabilities"), RAW, 1e-6),
     "loss on log-probabilities": (LossWiring("log-probabilities"), PROBABILITIES, 1e-5),
+    "loss on rates": (LossWiring("rates"), RATES, 1e-6),
+    "loss on rates, by place": (LossWiring("rates"), RATES_BY_PLACE, 1e-6),
+    "loss on rates, of an object": (LossWiring("rates"), RATES_OF_AN_OBJECT, 1e-6),
+    "loss on logarithms of rates": (LossWiring("log-rates"), LOGARITHMS, 1e-6),
     "one shape": (LossWiring("same-shape"), ROW, 1e-6),
     "one shape, named": (LossWiring("same-shape"), NAMED_ROW, 1e-6),
     "evaluation": (Mode("evaluation"), DROPPING, 0),

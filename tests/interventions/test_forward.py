@@ -23,6 +23,7 @@ from thalweg.interventions import (
     TargetStandardization,
 )
 from thalweg.interventions.input_standardization import of_moments
+from thalweg.interventions.loss_wiring import READINGS
 from thalweg.recorder import Recorder, Recording, Session
 from thalweg.training.normalization.whitening import inverse_root
 
@@ -539,6 +540,11 @@ def column(y):
     return (y > 0).double()
 
 
+def counts(x):
+    """Whole numbers from zero, one row of three for each example."""
+    return x[:, :3].abs().round()
+
+
 def tags(x):
     """Several of three labels at once."""
     return (x[:, :3] > -0.3).double()
@@ -604,6 +610,24 @@ WIRINGS = {
         loss_script(lambda m, x, y: nn.BCEWithLogitsLoss()(
             m(x)[:, :, None] * x[:, None, :2], tags(x)[:, :, None].expand(-1, -1, 2))),
     ),
+    "rates that are taken for logarithms": (
+        "rates",
+        loss_script(lambda m, x, y: F.poisson_nll_loss(F.softplus(m(x)), counts(x))),
+        loss_script(lambda m, x, y: F.poisson_nll_loss(
+            F.softplus(m(x)), counts(x), log_input=False)),
+    ),
+    "rates that are taken for logarithms, by place": (
+        "rates",
+        loss_script(lambda m, x, y: F.poisson_nll_loss(m(x).exp(), counts(x), True, True)),
+        loss_script(lambda m, x, y: F.poisson_nll_loss(m(x).exp(), counts(x), False, True)),
+    ),
+    "logarithms that are taken for rates": (
+        "log-rates",
+        loss_script(lambda m, x, y: nn.PoissonNLLLoss(log_input=False, reduction="sum")(
+            0.01 * m(x) + 1, counts(x))),
+        loss_script(lambda m, x, y: nn.PoissonNLLLoss(reduction="sum")(
+            0.01 * m(x) + 1, counts(x))),
+    ),
     "a column against a row": (
         "same-shape",
         loss_script(lambda m, x, y: F.mse_loss(m(x), column(y).squeeze()), width=1),
@@ -630,7 +654,7 @@ def test_the_loss_is_wired_as_it_should_be(name):
     different(run(original), run(edited))
 
 
-@pytest.mark.parametrize("reading", ["logits", "log-probabilities", "same-shape", "each-label"])
+@pytest.mark.parametrize("reading", sorted(READINGS))
 def test_a_loss_that_fits_is_left_alone(reading):
     equal(run(script(), [LossWiring(reading)]), run(script()))
 

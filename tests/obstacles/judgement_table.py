@@ -316,6 +316,12 @@ ABOVE: Rows = {
             healthy(), kind="nll_loss", outputs={"rows_are_log_probabilities": False}
         ),
         "broadcast": lambda: ended(healthy(), kind="mse_loss", broadcast=True),
+        "rates for logarithms": lambda: ended(
+            healthy(), kind="poisson_nll_loss", log_input=True, made_by="softplus"
+        ),
+        "logarithms for rates": lambda: ended(
+            healthy(), kind="poisson_nll_loss", log_input=False, outputs={"min": -0.1}
+        ),
     },
     "output-range": {
         "below": lambda: ends_in("relu", (-0.011, 0.989)),
@@ -485,6 +491,13 @@ BELOW: Rows = {
             healthy(), kind="nll_loss", outputs={"rows_are_log_probabilities": True}
         ),
         "same shapes": lambda: ended(healthy(), kind="mse_loss", broadcast=False),
+        "rates": lambda: ended(
+            healthy(), kind="poisson_nll_loss", log_input=False, made_by="softplus",
+            outputs={"min": 0.1},
+        ),
+        "logarithms of rates": lambda: ended(
+            healthy(), kind="poisson_nll_loss", log_input=True, made_by="linear"
+        ),
         "no loss was seen": lambda: without_ending(healthy()),
     },
     "output-range": {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 
+from thalweg.edits.optimizers import with_argument
 from thalweg.edits.script import Script, is_method
 from thalweg.edits.source import NotPlaced, Replacement, only
 from thalweg.edits.training import loss_calls, without_gradients
@@ -24,6 +25,7 @@ ON_OUTPUTS = {NN + "NLLLoss": NN + "CrossEntropyLoss", F + "nll_loss": F + "cros
 OF_LABELS = {NN + "CrossEntropyLoss": NN + "BCEWithLogitsLoss",
              F + "cross_entropy": F + "binary_cross_entropy_with_logits"}  # fmt: skip
 KNOWN_TO_BOTH = frozenset({"input", "target"})
+OF_COUNTS = (NN + "PoissonNLLLoss", F + "poisson_nll_loss")
 LOGARITHM = dict(zip(SOFTMAX, LOG_SOFTMAX, strict=True))
 ELEMENTWISE = {f"{NN}{name}Loss" for name in ("MSE", "L1", "SmoothL1", "Huber")} | {
     f"{F}{name}_loss" for name in ("mse", "l1", "smooth_l1", "huber")
@@ -35,10 +37,24 @@ def loss_wiring(script: Script, change: LossWiring) -> list[Replacement]:
     places = {
         "logits": _logits,
         "log-probabilities": _log_probabilities,
+        "rates": lambda script: _takes_logarithms(script, False),
+        "log-rates": lambda script: _takes_logarithms(script, True),
         "same-shape": _same_shape,
         "each-label": _each_label,
     }
     return places[change.reading](script)
+
+
+def _takes_logarithms(script: Script, log_input: bool) -> list[Replacement]:
+    calls = {
+        made or call: 2 if made is None else 0
+        for call, name, made in loss_calls(script)
+        if name in OF_COUNTS and not without_gradients(script, call)
+    }
+    call = only(list(calls), "Poisson loss")
+    if len(call.args) > calls[call]:
+        return [script.source.replaced(call.args[calls[call]], str(log_input))]
+    return with_argument(script, call, "log_input", str(log_input))
 
 
 def _logits(script: Script) -> list[Replacement]:

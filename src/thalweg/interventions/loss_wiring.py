@@ -6,6 +6,8 @@ What it changes, by ``reading``:
   script's own softmax (sigmoid).
 * ``log-probabilities``: a negative log-likelihood that is given raw outputs gets their log-softmax;
   one that is given probabilities gets their logarithm.
+* ``rates``: a Poisson loss that takes its outputs for logarithms of rates takes them for rates.
+* ``log-rates``: the other way round.
 * ``same-shape``: outputs of shape (n, 1) and targets of shape (n,) are compared element by element
   instead of each with each.
 * ``each-label``: where several labels may hold at once, each has a binary cross-entropy of its own
@@ -31,16 +33,29 @@ from thalweg.recorder.session import Call
 READINGS = {
     "logits": "Give the loss the raw outputs: it applies softmax (or the sigmoid) itself.",
     "log-probabilities": "Give the likelihood loss log-probabilities, or use cross-entropy.",
+    "rates": "The outputs are rates, as none is negative: tell the Poisson loss log_input=False.",
+    "log-rates": "The outputs can be negative and are no rates: leave log_input=True.",
     "same-shape": "Give outputs and targets the same shape before comparing them.",
     "each-label": "Several labels hold at once: give each a binary cross-entropy of its own.",
 }
 EDITS = {
     "logits": "criterion(logits, target)  # no softmax before it",
     "log-probabilities": "F.cross_entropy(outputs, target)",
+    "rates": "F.poisson_nll_loss(outputs, target, log_input=False)",
+    "log-rates": "F.poisson_nll_loss(outputs, target)",
     "same-shape": "loss = F.mse_loss(outputs.squeeze(1), target)",
     "each-label": "F.binary_cross_entropy_with_logits(outputs, target)",
 }
+NAMES = {
+    "logits": "loss on raw outputs",
+    "log-probabilities": "loss on log-probabilities",
+    "rates": "loss on rates",
+    "log-rates": "loss on logarithms of rates",
+    "same-shape": "outputs and targets of one shape",
+    "each-label": "a loss for each label",
+}
 EXPECTS_LOGITS = {"cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid"}
+TAKES_LOGARITHMS = {"rates": False, "log-rates": True}
 ELEMENTWISE = DIFFERENCES | {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
 
 
@@ -69,6 +84,8 @@ class LossWiring(Intervention):
             call.func = lambda outputs, *args, **kwargs: compute(
                 _log_probabilities(outputs), *args, **kwargs
             )
+        elif self.reading in TAKES_LOGARITHMS and name == "poisson_nll_loss":
+            _tell(call, TAKES_LOGARITHMS[self.reading])
         elif self.reading == "same-shape" and name in ELEMENTWISE:
             _align(call)
         elif self.reading == "each-label" and name == "cross_entropy" and _is_of_labels(call):
@@ -106,9 +123,7 @@ class LossWiring(Intervention):
 
     def name(self) -> str:
         """A few words for a table."""
-        return {"logits": "loss on raw outputs", "log-probabilities": "loss on log-probabilities",
-                "same-shape": "outputs and targets of one shape",
-                "each-label": "a loss for each label"}[self.reading]  # fmt: skip
+        return NAMES[self.reading]
 
     def says(self) -> str:
         """One sentence that tells a person what to change."""
@@ -117,6 +132,14 @@ class LossWiring(Intervention):
     def edit(self) -> str:
         """A line of code."""
         return EDITS[self.reading]
+
+
+def _tell(call: Call, log_input: bool) -> None:
+    """Tell a Poisson loss whether it is given logarithms."""
+    if len(call.args) > 2:
+        call.args = (*call.args[:2], log_input, *call.args[3:])
+    else:
+        call.kwargs = call.kwargs | {"log_input": log_input}
 
 
 def _log_probabilities(outputs: torch.Tensor) -> torch.Tensor:

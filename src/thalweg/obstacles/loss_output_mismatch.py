@@ -3,16 +3,18 @@
 What it is
     The loss expects something else than it is given: probabilities where it applies softmax itself
     (the gradient is flattened and the loss cannot fall below a floor), raw outputs where it expects
-    log-probabilities (unbounded below), a column of outputs against a row of targets (each output
-    is pulled to every target, so all go to their mean), several labels that hold at once where a
-    softmax lets them share one certainty.
+    log-probabilities (unbounded below), rates where it expects their logarithms, a column of
+    outputs against a row of targets (each output is pulled to every target, so all go to their
+    mean), several labels that hold at once where a softmax lets them share one certainty.
 
 How it is measured
     The tape shows the call that made the outputs, the loss function, and the shapes that met:
     softmax before ``cross_entropy``, a sigmoid before ``binary_cross_entropy_with_logits``, rows
-    given to ``nll_loss`` whose exponentials do not sum to one, shapes that broadcast to more
-    elements than either has, rows of targets from zero to one for ``cross_entropy`` that sum to
-    more than one (those of soft labels sum to one, that of a label left out to zero). Exact.
+    given to ``nll_loss`` whose exponentials do not sum to one, a softplus or exponential before a
+    Poisson loss that takes logarithms, negative numbers given to one that takes rates, shapes that
+    broadcast to more elements than either has, rows of targets from zero to one for
+    ``cross_entropy`` that sum to more than one (those of soft labels sum to one, that of a label
+    left out to zero). Exact.
 
 When not to trust it
     Where a difference by hand broadcasts on purpose (pairwise distances), or labels are to be
@@ -40,6 +42,7 @@ TWICE = {
     "cross_entropy": ("softmax", "log-softmax"),
     "binary_cross_entropy_with_logits": ("sigmoid", "the sigmoid"),
 }
+RATES = frozenset({"softplus", "exp", "relu", "square"})
 AT_MOST = 1.01  # what a row of soft labels sums to, rounded
 
 
@@ -71,6 +74,10 @@ def _reading(end: dict[str, Any]) -> tuple[str, str] | None:
             "log-probabilities",
             "nll_loss expects log-probabilities and is given something else.",
         )
+    if kind == "poisson_nll_loss" and end.get("log_input") and made_by in RATES:
+        return "rates", f"The Poisson loss takes for logarithms of rates what {made_by} has made."
+    if kind == "poisson_nll_loss" and end.get("log_input") is False and (outputs["min"] or 0) < 0:
+        return "log-rates", "The Poisson loss takes for rates what is negative."
     if end.get("broadcast"):
         shapes = f"{tuple(outputs['shape'])} against {tuple(end['targets']['shape'])}"
         return "same-shape", f"Outputs and targets broadcast ({shapes}): each meets every other."

@@ -81,6 +81,7 @@ class Ending:
         targets: What they are compared with; None if they too depend on parameters.
         made_by: The name of the call that made the outputs.
         note: Position on the tape.
+        log_input: Of a Poisson loss, whether it takes the outputs for logarithms; else None.
     """
 
     kind: str
@@ -88,6 +89,7 @@ class Ending:
     targets: torch.Tensor | None
     made_by: str
     note: int
+    log_input: bool | None = None
 
 
 def layers(tape: Tape) -> list[Layer]:
@@ -178,8 +180,15 @@ def ending(tape: Tape) -> Ending | None:
                 continue
             made_by = _maker(outputs, maker)
             kind = plain(note.name) if names is LOSSES else "difference"
-            return Ending(kind, outputs, targets, made_by, at)
+            return Ending(kind, outputs, targets, made_by, at, _takes_logarithms(note))
     return None
+
+
+def _takes_logarithms(note: Note) -> bool | None:
+    """The third argument of a Poisson loss, which is true by default."""
+    if plain(note.name) != "poisson_nll_loss":
+        return None
+    return bool(note.args[2] if len(note.args) > 2 else note.kwargs.get("log_input", True))
 
 
 def _maker(slot: int, maker: dict[int, Note]) -> str:

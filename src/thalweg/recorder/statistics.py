@@ -173,6 +173,7 @@ def meeting(one: Ending, values: Values) -> dict[str, Any]:
     data: dict[str, Any] = {
         "kind": one.kind,
         "made_by": one.made_by,
+        "log_input": one.log_input,
         "outputs": summary(outputs),
         "targets": None if one.targets is None else summary(one.targets),
     }
