@@ -14,14 +14,17 @@ from __future__ import annotations
 import math
 import sys
 import weakref
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from thalweg.recorder import trails
 from thalweg.recorder.leaves import is_leaf, needs_gradient
 from thalweg.recorder.own_metrics import OwnMetrics
 from thalweg.recorder.session import Call, Listener, Session
+from thalweg.recorder.trails import Trail
 
 EQUALITIES = frozenset({"eq", "__eq__"})
 INEQUALITIES = frozenset({"ne", "__ne__"})
@@ -54,6 +57,11 @@ LOSS_NODES = ("Loss", "CrossEntropy", "LogSoftmax", "LogSigmoid", "Softplus", "L
 ERROR_NODES = ("SubBackward", "RsubBackward", "CdistBackward")
 NEAR = 24
 INHERITED = ("loss", "rate", "error rate", "error", "score")
+COMPARED = dict.fromkeys(EQUALITIES, "accuracy") | dict.fromkeys(INEQUALITIES, "error rate")
+DISTRIBUTIONS = "torch.distributions"
+PACKAGES = ("torch", "thalweg.recorder")
+COUNTED = frozenset({"rate", "error rate", "weights"})
+KNOWN_LOSSES = 8  # of several networks
 KEEPING = frozenset("detach cpu to float double int long clone".split())  # noqa: SIM905
 
 
@@ -68,12 +76,14 @@ class Origin:
         among: For a count of predictions, how many there were; else 0.
         spent: Whether it is a loss that has been differentiated, and nothing else besides: the
             training loss, wherever it is read.
+        trail: The last calls by which it was made.
     """
 
     training: bool
     kind: str = "value"
     among: int = 0
     spent: bool = False
+    trail: Trail = ()
 
 
 @dataclass(slots=True)
@@ -126,6 +136,7 @@ class Readings(Listener):
         self._folder, self._limit = folder, limit
         self._origins: dict[int, tuple[weakref.ref[torch.Tensor], Origin]] = {}
         self._spent: weakref.ref[torch.Tensor] | None = None
+        self._losses: deque[Trail] = deque(maxlen=KNOWN_LOSSES)
         self._metrics = OwnMetrics(lambda: self._session.step, self._computed)
 
     def started(self, session: Session) -> None:
@@ -139,6 +150,9 @@ class Readings(Listener):
     def before_backward(self, loss: torch.Tensor) -> None:
         """What is read of this loss from now on is no evaluation."""
         self._spent = weakref.ref(loss)
+        trail = trails.of_graph(loss)
+        if trail and trail not in self._losses:
+            self._losses.append(trail)
 
     def called(self, call: Call, result: Any) -> None:
         """Pass the descent on, and note what is read."""
@@ -150,6 +164,7 @@ class Readings(Listener):
         if not found:
             return
         origin = _next(call, found, alone=len(found) == len(given))
+        origin = replace(origin, trail=trails.behind(found[0].trail, call.name))
         if all(one.spent for one in found):
             origin = replace(origin, spent=True)
         known = self._metrics.wanted()
@@ -157,10 +172,8 @@ class Readings(Listener):
             self._read(call, origin)
             if known and not origin.spent and origin.kind != "weights":
                 self._metrics.left(given[0], self._place()[1], origin.training)
-        elif call.name in EQUALITIES and isinstance(result, torch.Tensor):
-            self._note("accuracy", origin, float(result.sum()), result.numel())
-        elif call.name in INEQUALITIES and isinstance(result, torch.Tensor):
-            self._note("error rate", origin, float(result.sum()), result.numel())
+        elif call.name in COMPARED and isinstance(result, torch.Tensor) and not _checks_itself():
+            self._note(COMPARED[call.name], origin, float(result.sum()), result.numel())
         for one in result if isinstance(result, tuple | list) else (result,):
             if isinstance(one, torch.Tensor) and not needs_gradient(one):
                 self._follow(one, origin)
@@ -178,14 +191,20 @@ class Readings(Listener):
             return Origin(training=False, kind="weights")
         if needs_gradient(tensor):
             spent = self._spent is not None and self._spent() is tensor
-            return Origin(training=True, kind=kind_in_graph(tensor), spent=spent)
+            trail = trails.of_graph(tensor)
+            return Origin(True, kind_in_graph(tensor), spent=spent, trail=trail)
         known = self._origins.get(id(tensor))
         return known[1] if known and known[0]() is tensor else None
 
     def _read(self, call: Call, origin: Origin) -> None:
         source = call.args[0]
         if isinstance(source, torch.Tensor) and source.numel() == 1 and not source.is_complex():
-            self._note(origin.kind, origin, float(source.detach()), origin.among or 1)
+            kind = "loss" if self._is_loss(origin) else origin.kind
+            self._note(kind, origin, float(source.detach()), origin.among or 1)
+
+    def _is_loss(self, origin: Origin) -> bool:
+        """Whether it ends in the calls that a training loss ends in, and counts nothing."""
+        return origin.trail in self._losses and origin.kind not in COUNTED
 
     def _computed(self, kind: str, training: bool, doubtful: bool, value: float) -> None:
         self._note(kind, Origin(training, kind), value, 1, doubtful)
@@ -224,6 +243,16 @@ class Readings(Listener):
                 way.append((name, frame.f_lasti))
             frame = frame.f_back
         return site or "?", hash(tuple(way))
+
+
+def _checks_itself() -> bool:
+    """Whether a distribution compares values to see whether they are in its support."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith(PACKAGES):
+        if str(frame.f_globals["__name__"]).startswith(DISTRIBUTIONS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _tensors(part: Any) -> list[torch.Tensor]:
