@@ -13,7 +13,9 @@ LINES = {
     "normal": lambda z, y: -distributions.Normal(z[:, 0], z[:, 1].exp()).log_prob(y).mean(),
     "laplace": lambda z, y: -distributions.Laplace(z[:, 0], 1.0).log_prob(y).mean(),
     "poisson": lambda z, y: -distributions.Poisson(z[:, 0].exp()).log_prob(y.abs().round()).mean(),
-    "bernoulli": lambda z, y: -distributions.Bernoulli(logits=z[:, 0]).log_prob(y.sign().relu()).mean(),
+    "bernoulli": lambda z, y: -distributions.Bernoulli(logits=z[:, 0]).log_prob(
+        y.sign().relu()
+    ).mean(),
     "categorical": lambda z, y: -distributions.Categorical(logits=z).log_prob((y > 0) * 1).mean(),
     "mixture": lambda z, y: -distributions.MixtureSameFamily(
         distributions.Categorical(logits=z[:, :2]),
