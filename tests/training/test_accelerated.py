@@ -12,11 +12,13 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn import functional as F
 from torch.testing import assert_close
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-from thalweg.optim import SGD, PolyakAverage
+from thalweg.optim import SGD, Adam, PolyakAverage
 from thalweg.training import ClipNorm, fit
 from thalweg.training.losses import zero_one_loss
 
@@ -67,7 +69,8 @@ def loader_of(world):
     return {"train": loader, "batch_size": None}
 
 
-def both(rank, folder):
+def joined(rank, folder):
+    """This process as one of two."""
     warnings.simplefilter("ignore")  # accelerate's own
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"}
@@ -75,6 +78,10 @@ def both(rank, folder):
     limit = datetime.timedelta(seconds=120)
     store = f"file://{folder}/store"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2, timeout=limit)
+
+
+def both(rank, folder):
+    joined(rank, folder)
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=True)
@@ -86,6 +93,32 @@ def both(rank, folder):
     found["continued"] = trained(accelerator, folder / "run", seed=3)
     torch.save(found, folder / f"{rank}.pt")
     dist.destroy_process_group()
+
+
+def in_shards(rank, folder):
+    """The parameters are spread over both processes, by PyTorch's own FSDP."""
+    joined(rank, folder)
+    dataset = TensorDataset(*(x[:20] for x in data()))
+    sampler = DistributedSampler(dataset, 2, rank, shuffle=False)
+    loader = DataLoader(dataset, batch_size=5, sampler=sampler)
+    with pytest.raises(ValueError, match=r"or torch\.distributed\.checkpoint"):
+        learned(loader, init_device_mesh("cpu", (2,)), checkpoint=folder / "run")
+    model, fitted = learned(loader, init_device_mesh("cpu", (2,)))
+    weight = model[0].weight
+    held = tuple(weight.to_local().shape)
+    torch.save([held, weight.full_tensor().detach(), fitted.state_dict()], folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def learned(loader, mesh=None, **options):
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2)).double()
+    if mesh is not None:
+        for layer in (model[0], model[2], model):
+            fully_shard(layer, mesh=mesh)
+    optimizer = Adam(model.parameters(), lr=0.1)
+    common = {"epochs": 3, "seed": 3, "metric": zero_one_loss} | options
+    return model, fit(model, F.cross_entropy, loader, data(), optimizer, **common)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +151,20 @@ def test_a_run_on_two_processes_is_saved_and_continued(found, rank):
     assert_close(saved[0], found[rank]["minibatches"][0], rtol=0, atol=0)
     assert_close(continued[0], saved[0], rtol=0, atol=0)
     assert continued[1]["resumed_at"] == len(saved[1]["losses"])
+
+
+def test_parameters_in_shards_learn_what_whole_ones_learn(tmp_path):
+    mp.spawn(in_shards, (tmp_path,), nprocs=2)
+    whole = DataLoader(TensorDataset(*(x[:20] for x in data())), batch_size=10)
+    model, fitted = learned(whole)
+    found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    for held, weight, history in found:
+        assert held == (3, 4)
+        assert_close(weight, model[0].weight.detach(), rtol=1e-10, atol=1e-12)
+        values = [one.validation_metric for one in fitted.epochs]
+        assert [one["validation_metric"] for one in history["epochs"]] == pytest.approx(values)
+    shares = [torch.tensor(history["losses"]) for _, _, history in found]
+    assert_close((shares[0] + shares[1]) / 2, torch.tensor(fitted.losses))
 
 
 def test_what_is_no_accelerator_is_refused():

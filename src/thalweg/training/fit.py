@@ -25,6 +25,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from thalweg.optim import Adam, Average
+from thalweg.optim.forms.sharded import is_sharded
 from thalweg.training import checkpoint as checkpoints
 from thalweg.training.batches import Loaded, Shuffle, Source, source_of
 from thalweg.training.history import Fitted
@@ -200,15 +201,21 @@ def check_together(
         "precision=..., accelerator=...: say it to the accelerator alone, "
         "Accelerator(mixed_precision=...)": precision and place.world > 1,
         "checkpoint=..., a model in shards: no process has all of its state; use "
-        "accelerator.save_state": checkpoint and is_sharded(place),
+        "accelerator.save_state or torch.distributed.checkpoint": checkpoint
+        and (in_shards(place) or any(map(is_sharded, parameters(optimizer)))),
     }
     for says, holds in refusals.items():
         if holds:
             raise ValueError(f"fit({says}.")
 
 
-def is_sharded(place: OneDevice) -> bool:
-    """Whether parameters are spread over processes."""
+def parameters(optimizer: Optimizer) -> list[torch.Tensor]:
+    """What it moves."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def in_shards(place: OneDevice) -> bool:
+    """Whether an accelerator is going to spread parameters over processes."""
     kind = getattr(getattr(place, "accelerator", None), "distributed_type", "NO")
     return str(getattr(kind, "value", kind)) in ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
