@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from thalweg.operators.batches import Batch, batch_of, loader_generators, repeatable, samples_of
@@ -142,8 +142,12 @@ class Loaded:
 
     @property
     def name(self) -> str:
-        """The loader's kind; its order is its own."""
-        return f"batches of a {type(self.loader).__name__}"
+        """The loader's kind and length; its order is its own."""
+        try:
+            count = f"{len(self.loader)} "
+        except TypeError:  # of an IterableDataset
+            count = ""
+        return f"{count}batches of a {type(self.loader).__name__}"
 
     def generators(self) -> list[torch.Generator]:
         """Those that the loader and its samplers were given."""
@@ -192,17 +196,38 @@ def source_of(
     """
     if shuffle not in (*SHUFFLES, None):
         raise ValueError(f"fit(shuffle={shuffle!r}): no such order. {nearest(shuffle, SHUFFLES)}")
-    if batch_size not in ("all", None) and (batch_size != int(batch_size) or batch_size < 1):
+    if batch_size not in ("all", None) and not is_count(batch_size):
         raise ValueError(f"fit(batch_size={batch_size!r}): give a whole number >= 1, or 'all'.")
     whole = isinstance(data, tuple) and len(data) == 2
     if not whole and (not isinstance(data, Dataset) or isinstance(data, IterableDataset)):
         return loaded(data, batch_size, shuffle, world)
     data = Batch(*data) if whole else data
-    length = int(samples_of(data)) if whole else len(data)
+    length = same_length(data) if whole else len(data)
     if length == 0:
         raise ValueError("fit: the data holds no sample.")
     size = length if batch_size == "all" else (batch_size or 32)
     return Drawn(data, length, size, shuffle or "each-epoch", seed, rank, world)
+
+
+def is_count(value: object) -> bool:
+    """Whether it is a whole number from 1 on."""
+    return isinstance(value, (int, float)) and value >= 1 and value % 1 == 0
+
+
+def same_length(data: Batch) -> int:
+    """How many samples a pair of tensors holds.
+
+    Raises:
+        ValueError: inputs and targets are not equally many.
+    """
+    length = int(samples_of(data))
+    for x in tree_leaves(data):
+        if isinstance(x, Tensor) and x.shape[:1] != (length,):
+            raise ValueError(
+                f"fit: {length} samples, and a tensor of shape {tuple(x.shape)}; inputs and "
+                "targets need one row a sample."
+            )
+    return length
 
 
 def loaded(data: Any, batch_size: object, shuffle: object, world: int) -> Loaded:

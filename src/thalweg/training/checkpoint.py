@@ -100,6 +100,21 @@ def read(path: Path) -> dict[str, Any]:
     return state
 
 
+def load(path: Path, name: str, part: Any, state: Any) -> None:
+    """Give a part of the run its state.
+
+    Raises:
+        CheckpointError: the state is of another one.
+    """
+    try:
+        part.load_state_dict(state)
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"fit(checkpoint={str(path)!r}): the {name} saved there is another one ({error}). "
+            "Give the run what it had, or name another file to begin anew."
+        ) from error
+
+
 def check_same(path: Path, saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     """Refuse to continue a run that was another one.
 

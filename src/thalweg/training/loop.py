@@ -167,6 +167,8 @@ class Loop:
         """The epoch's values, at the average if there is one; the best state is noted there."""
         done = self.history.epochs[-1].steps if self.history.epochs else 0
         losses, sizes = self.history.losses[done:], self.history.sizes[done:]
+        if not sizes:
+            raise ValueError("fit(train=...): an epoch had no batch; the loader gave none.")
         train_loss = math.fsum(map(math.prod, zip(losses, sizes, strict=True))) / sum(sizes)
         with self.at_average():
             train = self.values(self.train_in_order)
@@ -219,6 +221,8 @@ class Loop:
         if not math.isfinite(found.train_loss):
             return f"the surrogate loss was {found.train_loss} in epoch {found.number}"
         if self.stopping.is_over:
+            if self.stopping.best is None:
+                return f"what counts was not a number for {self.stopping.patience} epochs"
             return (
                 f"no better for {self.stopping.patience} epochs: best was epoch "
                 f"{self.stopping.epoch}, with {self.stopping.best:.6g}"
@@ -249,6 +253,19 @@ class Loop:
         }
         return {name: part for name, part in found.items() if part is not None}
 
+    def kinds(self) -> dict[str, Any]:
+        """What the parts are, which a run that continues must have alike."""
+        parts, stopping = self.parts_with_state(), self.stopping
+        found: dict[str, Any] = {
+            f"the {name}": type(parts[name]).__name__ if name in parts else None
+            for name in ("scheduler", "average", "scaler")
+        }
+        way = "higher is better" if stopping.higher else "lower is better"
+        return found | {
+            "early stopping": None if stopping.patience is None else way,
+            "generators of the data": len(self.train.generators()),
+        }
+
     def save(self, saving: Saving) -> None:
         """Write a checkpoint; one process does."""
         self.settle()
@@ -258,7 +275,8 @@ class Loop:
         seed = self.train.seed if isinstance(self.train, Drawn) else None
         places = {"epoch": self.epoch, "position": self.position, "seed": seed}
         random = {"random": self.random(), "began": self._began}
-        checkpoint.write(saving.path, {"facts": saving.facts, **places, **random, "parts": states})
+        facts = {**saving.facts, **self.kinds()}
+        checkpoint.write(saving.path, {"facts": facts, **places, **random, "parts": states})
 
     def resume(self, saving: Saving) -> None:
         """Continue from a checkpoint.
@@ -267,16 +285,16 @@ class Loop:
             CheckpointError: it is broken, foreign, or of another run.
         """
         state = checkpoint.read(saving.path)
-        checkpoint.check_same(saving.path, state["facts"], saving.facts)
+        checkpoint.check_same(saving.path, state["facts"], {**saving.facts, **self.kinds()})
         for name, part in self.parts_with_state().items():
-            part.load_state_dict(state["parts"][name])
+            checkpoint.load(saving.path, name, part, state["parts"][name])
         if isinstance(self.train, Drawn):
             self.train = replace(self.train, seed=state["seed"])
         self.epoch, self.position, self._began = state["epoch"], state["position"], state["began"]
         self.history.resumed_at = self.history.steps
         self.step.objective.samples = self.history.samples
-        if self.epoch < self.epochs and self.history.why == "all epochs were made":
-            self.history.why = ""  # more epochs are asked for than there were
+        if self.history.why:  # more epochs or more patience may be given than there were
+            self.history.why = self.reason(self.history.epochs[-1])
         self.restore_random(state["random"])
 
 

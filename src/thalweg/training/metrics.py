@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from thalweg.operators.batches import samples_of
 from thalweg.training.batches import Part
 from thalweg.training.placement import OneDevice
 from thalweg.training.precision import casting
@@ -98,7 +99,8 @@ def evaluated(
             if gathers is not None and part.samples:
                 gathers.update(outputs, targets)
             plain = None if gathers is not None else metric
-            here.append(0.0 if plain is None else mean(plain(outputs, targets)))  # type: ignore[operator]
+            count = int(samples_of(part.batch))
+            here.append(0.0 if plain is None else mean(plain(outputs, targets), count))  # type: ignore[operator]
             sums += part.samples * torch.tensor(here, dtype=torch.float64)
     samples, losses, metrics = place.sum(sums.to(place.device)).tolist()
     if not samples:
@@ -108,6 +110,16 @@ def evaluated(
     return Values(losses / samples, None if metric is None else metrics / samples)
 
 
-def mean(values: Any) -> float:
-    """Of values by sample, which may be truth values."""
-    return float(torch.as_tensor(values).double().mean())
+def mean(values: Any, count: int) -> float:
+    """Of values by sample, which may be truth values, or of their mean.
+
+    Raises:
+        ValueError: they are neither.
+    """
+    found = torch.as_tensor(values)
+    if found.numel() != 1 and (not found.numel() or found.numel() % count):
+        raise ValueError(
+            f"fit(metric=...): for {count} samples the metric has the shape {tuple(found.shape)}; "
+            "it must give one value a sample, or their mean."
+        )
+    return float(found.double().mean())

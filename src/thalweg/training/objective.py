@@ -70,15 +70,26 @@ class Objective:
         """The mean loss of this process's share of a batch.
 
         Raises:
-            ValueError: the loss is no scalar.
+            TypeError: the loss is no tensor.
+            ValueError: it is no scalar, or has no gradient.
         """
         outputs, targets = self.outputs(part)
         with casting(self.precision, self.place.device):
             value = self.loss(outputs, targets)
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"fit(loss=...): the loss returned a {type(value).__name__}; it must return the "
+                "mean over the batch, a tensor that autograd can follow."
+            )
         if value.dim():
             raise ValueError(
                 f"fit(loss=...): the loss has the shape {tuple(value.shape)}; it must be the mean "
                 "over the batch, a scalar. Let it reduce by 'mean'."
+            )
+        if not value.requires_grad:
+            raise ValueError(
+                "fit(loss=...): the loss depends on no parameter that is trained: was it detached, "
+                "or is every parameter frozen?"
             )
         return value
 

@@ -81,6 +81,8 @@ def losses_by_sample(model: nn.Module, loss: OfOutputs, data: Any) -> Tensor:
                     "reduction='none'."
                 )
             found.append(values.to("cpu", torch.float64))
+    if not found:
+        raise ValueError("risk: the data holds no sample.")
     return torch.cat(found)
 
 
