@@ -41,11 +41,31 @@ def run(train=(X, Y), validation=(X, Y), loss=F.cross_entropy, make=None, **opti
         ({"metric": lambda o, t: torch.zeros(3)}, ValueError, r"has the shape \(3,\)"),
         ({"batch_size": "full"}, ValueError, "give a whole number >= 1, or 'all'"),
         ({"batch_size": math.nan}, ValueError, "give a whole number >= 1, or 'all'"),
+        ({"epochs": None}, ValueError, r"epochs=None\): give a whole number >= 1"),
+        ({"epochs": math.inf}, ValueError, r"epochs=inf\): give a whole number >= 1"),
+        ({"loss": "ce"}, TypeError, r"loss='ce'\): give a function"),
+        ({"metric": "accuracy"}, TypeError, "or an object of torchmetrics"),
+        ({"clip": 1.0}, TypeError, r"clip=1.0\): give ClipNorm"),
+        ({"penalty": 0.1}, TypeError, "a function of the model"),
+        ({"scheduler": StepLR}, TypeError, "made of the optimizer"),
+        ({"patience": 1.5}, TypeError, "a whole number of epochs"),
+        ({"seed": 1.5}, TypeError, "a whole number"),
+        ({"optimizer": lambda m: "adam"}, TypeError, r"optimizer='adam'\): give an optimizer"),
+        (
+            {"optimizer": lambda m: SGD(nn.Linear(4, 2).parameters(), lr=0.1)},
+            ValueError,
+            "moves no parameter of this model",
+        ),
     ],
 )
 def test_one_error_says_it(options, error, words):
     with pytest.raises(error, match=words):
         run(**options)
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(TypeError, match=r"give a torch.nn.Module"):
+        fit(F.relu, F.cross_entropy, (X, Y))
 
 
 def test_risk_of_no_data_is_refused():
@@ -132,3 +152,18 @@ def test_an_interrupted_run_leaves_a_whole_checkpoint(tmp_path):
     assert found.resumed_at == 4
     assert found.losses == expected.losses
     assert torch.equal(model.weight, whole.weight)
+
+
+def test_a_plateau_is_one_of_the_metric_on_held_out_data():
+    """The training loss falls in every epoch, and the metric does not."""
+    told = iter([0.5, 0.6, 0.7])
+    seen = []
+
+    def watched(optimizer):
+        seen.append(optimizer)
+        return {"scheduler": ReduceLROnPlateau(optimizer, factor=0.1, patience=0)}
+
+    _, fitted = run(make=watched, metric=lambda o, t: torch.tensor(next(told)), epochs=3)
+    losses = [epoch.train_loss for epoch in fitted.epochs]
+    assert losses == sorted(losses, reverse=True)
+    assert seen[0].param_groups[0]["lr"] == pytest.approx(0.001)

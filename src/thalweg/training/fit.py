@@ -27,7 +27,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from thalweg.optim import Adam, Average
 from thalweg.optim.forms.sharded import is_sharded
 from thalweg.training import checkpoint as checkpoints
-from thalweg.training.batches import Loaded, Shuffle, Source, source_of
+from thalweg.training.arguments import check_kinds, check_optimizes
+from thalweg.training.batches import Loaded, Shuffle, Source, is_count, source_of
 from thalweg.training.history import Fitted
 from thalweg.training.loop import Loop, Saving
 from thalweg.training.metrics import Accumulated, OfOutputs, is_higher_better
@@ -117,13 +118,18 @@ def fit(
 
     Raises:
         ValueError: an argument that cannot be, or two that do not go together.
-        TypeError: data of another kind.
+        TypeError: data or another argument of another kind.
         CheckpointError: the checkpoint is cut, foreign or of another run, or cannot be written.
     """
+    check_kinds({
+        "model": model, "loss": loss, "optimizer": optimizer, "metric": metric, "penalty": penalty,
+        "clip": clip, "scheduler": scheduler, "patience": patience, "seed": seed,
+    })  # fmt: skip
     check(epochs, accumulate, checkpoint_every, schedule)
     check_precision(precision)
     place = placement_of(model, accelerator)
     stepper = optimizer if isinstance(optimizer, Optimizer) else optimizer(model.parameters())
+    check_optimizes(model, stepper)
     check_together(stepper, precision, clip, accumulate, penalty, place, checkpoint)
     if schedule == "step" and isinstance(scheduler, ReduceLROnPlateau):
         raise ValueError("fit(schedule='step'): a ReduceLROnPlateau moves after an 'epoch'.")
@@ -169,7 +175,7 @@ def check(epochs: int, accumulate: int, checkpoint_every: int, schedule: str) ->
     """
     counts = {"epochs": epochs, "accumulate": accumulate, "checkpoint_every": checkpoint_every}
     for name, value in counts.items():
-        if value != int(value) or value < 1:
+        if not is_count(value):
             raise ValueError(f"fit({name}={value!r}): give a whole number >= 1.")
     if schedule not in ("epoch", "step"):
         raise ValueError(f"fit(schedule={schedule!r}): give 'epoch' or 'step'.")
