@@ -252,3 +252,19 @@ def test_margins_widen_after_the_last_error(name, widens):
         assert smallest[-1] > 1.1 * smallest[first]
     else:  # without a surrogate that goes on where no error is left, nothing moves
         assert smallest[-1] == pytest.approx(smallest[first], abs=1e-12)
+
+
+def test_a_corner_at_zero_is_not_calibrated_even_where_both_sides_fall():
+    """Theorem 2 of Bartlett et al.: it needs a derivative at 0."""
+    cornered = lambda m: torch.maximum(-3 * m, -m)
+    assert not is_calibrated(cornered)
+    assert is_calibrated(lambda m: torch.exp(-m))
+
+
+@pytest.mark.parametrize(
+    "name, excess, allowed",
+    [("hinge", 0.3, 0.3), ("squared", 0.25, 0.5), ("exponential", 0.2, 0.6), ("squared", 4.0, 1)],
+)
+def test_an_excess_allows_what_solves_the_transform(name, excess, allowed):
+    found = bound_on_excess(MARGIN_LOSSES[name].psi, excess)
+    assert found == pytest.approx(allowed, abs=1e-12)
