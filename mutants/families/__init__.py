@@ -17,6 +17,7 @@ from mutants.families import (
     regularization,
     squares,
     successors,
+    surrogates,
     wrappers,
 )
 
@@ -27,6 +28,6 @@ FAMILIES = {
         *(wrappers, averages, companions),
         *(lanes, programs, native, options, declarations),
         *(minimize, landscapes),
-        *(regularization, normalization),
+        *(regularization, normalization, surrogates),
     )
 }
