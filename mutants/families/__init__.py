@@ -6,6 +6,7 @@ from mutants.families import (
     companions,
     declarations,
     descent,
+    fitting,
     landscapes,
     lanes,
     matrices,
@@ -14,6 +15,7 @@ from mutants.families import (
     normalization,
     options,
     programs,
+    pruning,
     regularization,
     squares,
     successors,
@@ -28,6 +30,6 @@ FAMILIES = {
         *(wrappers, averages, companions),
         *(lanes, programs, native, options, declarations),
         *(minimize, landscapes),
-        *(regularization, normalization, surrogates),
+        *(regularization, normalization, fitting, surrogates, pruning),
     )
 }

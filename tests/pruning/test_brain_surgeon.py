@@ -163,3 +163,13 @@ def test_a_swept_layer_has_the_pattern(pattern, run_of):
     assert torch.equal(left == 0, gone)
     for row, new, mask in zip(rows, left, gone, strict=True):
         torch.testing.assert_close(new, settled_in_turn(row, mask), rtol=1e-8, atol=1e-10)
+
+
+def test_a_sweep_removes_what_the_loss_misses_least_and_not_what_is_small():
+    """With H diagonal a weight costs h w^2 / 2, whatever else goes."""
+    h = torch.tensor([9.0, 0.01, 1.0, 4.0], dtype=torch.float64)
+    w = torch.tensor([[0.5, 2.0, 1.0, 0.4], [0.1, 3.0, 2.0, 1.0]], dtype=torch.float64)
+    cost = h * w.square()
+    found, removed = compress(w, torch.diag(h), Pattern(), 0.5, True, columns=4)
+    assert torch.equal(removed, cost <= cost.flatten().sort().values[3])
+    assert torch.equal(found, w.masked_fill(removed, 0))

@@ -1,5 +1,6 @@
 """`fit` beside the loop that a person would write, and what the courses claim of batches."""
 
+import copy
 import math
 
 import pytest
@@ -23,6 +24,7 @@ from thalweg.optim import (
 )
 from thalweg.training import ClipNorm, ClipValue, fit
 from thalweg.training.batches import Drawn, source_of
+from thalweg.training.stopping import Stopping
 
 
 def data(count=70, seed=0):
@@ -396,6 +398,19 @@ def test_float16_gradients_are_scaled_and_an_overflow_makes_no_step():
     assert not torch.equal(values(model)["weight"], start["weight"])
 
 
+def test_scaled_gradients_are_clipped_at_their_own_length():
+    x, y = data()
+    start = nn.Linear(4, 2)
+    found = []
+    for precision in ("fp16", None):
+        model = copy.deepcopy(start)
+        fit(model, F.cross_entropy, (x.float(), y), None, torch.optim.SGD(model.parameters(), 1.0),
+            precision=precision, clip=ClipNorm(0.01), epochs=1, batch_size="all")  # fmt: skip
+        found.append(model.weight.detach() - start.weight.detach())
+    assert_close(*found, rtol=0.02, atol=1e-4)
+    assert found[1].norm() > 5e-3
+
+
 # What is refused.
 
 
@@ -521,3 +536,15 @@ def test_the_standard_error_of_a_batchs_gradient_is_sigma_over_the_root_of_n():
 def whole_gradient(model, x, y):
     found = torch.autograd.grad(F.cross_entropy(model(x), y), list(model.parameters()))
     return torch.cat([g.flatten() for g in found])
+
+
+def test_a_resumed_run_knows_how_long_it_has_waited():
+    stopping, model = Stopping(patience=3), nn.Linear(2, 1)
+    for epoch, value in enumerate((1.0, 2.0, 2.0), 1):
+        stopping.take(value, epoch, model)
+    resumed = Stopping(patience=3)
+    resumed.load_state_dict(stopping.state_dict())
+    assert not resumed.is_over
+    resumed.take(2.0, 4, model)
+    assert resumed.is_over
+    assert (resumed.best, resumed.epoch) == (1.0, 1)

@@ -147,6 +147,10 @@ class Readings(Listener):
         """Leave nothing behind in other libraries."""
         self._metrics.finished()
 
+    def forget(self) -> None:
+        """Drop what has been read so far."""
+        self.readings, self._ways = [], []
+
     def before_backward(self, loss: torch.Tensor) -> None:
         """What is read of this loss from now on is no evaluation."""
         self._spent = weakref.ref(loss)

@@ -134,11 +134,17 @@ class Ending(Listener):
 
     def before_step(self, optimizer: Optimizer | None) -> None:
         """Count; of an update by hand the end is told too late."""
-        self._made += optimizer is None
+        if optimizer is None:
+            self._updated()
 
     def after_step(self, optimizer: Optimizer | None) -> None:
         """Count."""
-        self._made += optimizer is not None
+        if optimizer is not None:
+            self._updated()
+
+    def _updated(self) -> None:
+        self._made += 1
+        self._readings.forget()  # what counts is what is read when training is over
 
     def entered(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """A network is about to be called."""
@@ -233,11 +239,7 @@ class Ending(Listener):
         """What the script last measured itself by, after its last update."""
         wanted = tuple(self._measure or ())
         rows = [one.as_data() for one in self._readings.readings]
-        values = [
-            one["value"]
-            for one in rows
-            if (one["site"], one["kind"]) == wanted and one["step"] >= self._session.step
-        ]
+        values = [one["value"] for one in rows if (one["site"], one["kind"]) == wanted]
         return values[-1] if values else None
 
 

@@ -1,0 +1,80 @@
+"""The loop of `fit`, its batches, checkpoints and stopping; intervals of risks."""
+
+from mutants.families.suites import training
+from mutants.mutant import of
+
+MUTANTS = [
+    *of(
+        "training/stopping.py",
+        training("fit", "checkpoint"),
+        ("self.waited >= self.patience", "self.waited > self.patience", "one epoch too patient"),
+        ("if self.higher else value < self.best", "if self.higher else value <= self.best",
+         "an equal value is better"),
+        ("self.best, self.epoch, self.waited = value, epoch, 0",
+         "self.best, self.epoch, self.waited = value, epoch, self.waited",
+         "waiting does not begin anew"),
+        ("value.detach().clone() if", "value.detach() if", "the best parameters are not copied"),
+        ('("best", "epoch", "waited", "kept")', '("best", "epoch", "kept")',
+         "a resumed run forgets how long it has waited"),
+    ),
+    *of(
+        "training/stepping.py",
+        training("fit"),
+        ("            scaler.unscale_(self.optimizer)\n".replace("    ", "", 1), "",
+         "scaled gradients are clipped"),
+        ("scaler.get_scale() >= scale", "True", "an overflow counts as a step"),
+        ("            self.optimizer.zero_grad()\n            surrogate, whole",
+         "            surrogate, whole", "gradients pile up"),
+    ),
+    *of(
+        "training/objective.py",
+        training("fit", "accelerated"),
+        ("* (part.samples / total)", "/ len(parts)", "a short batch counts as a long one"),
+        ("if is_last and self.penalty is not None", "if self.penalty is not None",
+         "the penalty enters with every part"),
+    ),
+    *of(
+        "training/batches.py",
+        training("fit", "checkpoint", "accelerated"),
+        ('turn = epoch if self.shuffle == "each-epoch" else 0', "turn = epoch",
+         "shuffled once is shuffled always"),
+        ("torch.split(self.order(epoch), self.size)[skip:]",
+         "torch.split(self.order(epoch), self.size)", "a resumed epoch begins anew"),
+        ("rows[rank::world]", "rows[::world]", "every process takes the same share"),
+        ("(rows[:1], 0)", "(rows[:1], 1)", "who has no sample counts one"),
+    ),
+    *of(
+        "training/loop.py",
+        training("fit", "checkpoint"),
+        ("list(islice(parts, self.accumulate))", "list(islice(parts, 1))",
+         "nothing is accumulated"),
+        ("% self.saving.every == 0", "% self.saving.every == 1", "saved one step late"),
+        ("held_out.loss if self.metric is None else held_out.metric", "held_out.loss",
+         "the surrogate decides when to stop"),
+        ("self.position += len(parts)", "self.position += 1",
+         "a resumed run repeats accumulated batches"),
+    ),
+    *of(
+        "training/checkpoint.py",
+        training("checkpoint"),
+        ('map_location="cpu", weights_only=True', 'map_location="cpu", weights_only=False',
+         "a foreign file's code is run"),
+        ('or state.get("format") != FORMAT', "", "a foreign file is taken"),
+    ),
+    *of(
+        "training/estimates.py",
+        training("risk"),
+        ("values.std().item() / math.sqrt(n)", "values.std().item()", "the spread of one sample"),
+        ("t_quantile(confidence, n - 1)", "t_quantile(confidence, n)", "a degree too many"),
+        ("share * (1 - share) * more + more**2 / 4", "share * (1 - share) * more",
+         "Wald's interval"),
+        ("beta_quantile(1 - tail, k + 1, n - k)", "beta_quantile(1 - tail, k, n - k + 1)",
+         "the upper end is of the lower distribution"),
+    ),
+    *of(
+        "training/risk.py",
+        training("risk"),
+        ("less(unseen, seen.value)", "less(seen, unseen.value)", "the gap the wrong way round"),
+        ("with evaluating(model):", "if True:", "risks with dropout"),
+    ),
+]  # fmt: skip
