@@ -172,8 +172,11 @@ def pruned(folder, evaluations, call=STEPS + 1, updates=STEPS, method="magnitude
     """What is found of a program that trains and evaluates a network, and the network."""
     net = network(4, 8, 2)
     point = {"method": method, "sparsity": 0.5, "save": True}
-    options = {"measure": MEASURE, "pattern": "unstructured", "fork": False, "until": math.inf}
-    with prune_at_the_end(folder, {"script": __file__}, updates, call, [point], **options):
+    options = {
+        "updates": updates, "call": call, "points": [point], "measure": MEASURE,
+        "pattern": "unstructured", "fork": False, "until": math.inf,
+    }  # fmt: skip
+    with prune_at_the_end(folder, {"script": __file__}, **options):
         train(net)
         for one in evaluations:
             one(net)

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -51,24 +52,11 @@ def folder_of(trial: Data) -> Path:
     return Path(trial["script"]).absolute().parent
 
 
-@contextmanager
-def prune_at_the_end(
-    folder: Path,
-    trial: Data,
-    updates: int,
-    call: int | None,
-    points: Sequence[Data],
-    measure: Sequence[str] | None,
-    pattern: Any,
-    fork: bool,
-    until: float,
-) -> Iterator[None]:
-    """Prune in branches, and write what each comes to into a folder of its own.
+@dataclass(frozen=True)
+class Plan:
+    """What is to be pruned, and when.
 
-    Args:
-        folder: Of the trial; ``found.json`` in it is of the program as it is, ``0/found.json`` of
-            the first branch.
-        trial: As plain data.
+    Attributes:
         updates: How many the script makes.
         call: The number of the call to branch at; None for the script's end.
         points: ``method`` (or None), ``sparsity`` and whether to ``save`` it; one for each branch.
@@ -77,12 +65,35 @@ def prune_at_the_end(
         fork: Whether to branch; else there is one point, and this process prunes.
         until: A value of ``time.monotonic()`` at which branches that are left are ended.
     """
-    form = pattern if isinstance(pattern, str) else tuple(pattern)
-    ending = Ending(folder, updates, call, points, measure, form, fork, until)
-    readings = Readings(str(folder_of(trial)))
-    losses = LastLosses(updates)
+
+    updates: int
+    call: int | None
+    points: Sequence[Data]
+    measure: Sequence[str] | None
+    pattern: Any
+    fork: bool
+    until: float
+
+    @property
+    def form(self) -> Any:
+        """The pattern, which comes as a list where it is one of blocks."""
+        return self.pattern if isinstance(self.pattern, str) else tuple(self.pattern)
+
+
+@contextmanager
+def prune_at_the_end(folder: Path, trial: Data, **plan: Any) -> Iterator[None]:
+    """Prune in branches, and write what each comes to into a folder of its own.
+
+    Args:
+        folder: Of the trial; ``found.json`` in it is of the program as it is, ``0/found.json`` of
+            the first branch.
+        trial: As plain data.
+        **plan: Of `Plan`.
+    """
+    made = Plan(**plan)
+    readings, losses = Readings(str(folder_of(trial))), LastLosses(made.updates)
+    ending = Ending(folder, made, readings, losses)
     with one_thread(), watched(ending.entered), Session([readings, losses, ending]):
-        ending.reads(readings, losses)
         try:
             yield
         finally:
@@ -104,29 +115,14 @@ class Ending(Listener):
 
     only_looks: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        folder: Path,
-        updates: int,
-        call: int | None,
-        points: Sequence[Data],
-        measure: Sequence[str] | None,
-        pattern: Any,
-        fork: bool,
-        until: float,
-    ) -> None:
-        self._folder, self._updates, self._points = folder, updates, points
-        self._measure, self._pattern, self._fork = measure, pattern, fork
-        self._until = until
-        self._call, self._calls, self._made = call, 0, 0
+    def __init__(self, folder: Path, plan: Plan, readings: Readings, losses: LastLosses) -> None:
+        self._folder, self._plan = folder, plan
+        self._readings, self._losses = readings, losses
+        self._calls = self._made = 0
         self._over = self._busy = False
         self._inputs: dict[int, Inputs] = {}
         self._pruner: Pruner | None = None
         self._point: Data = {}
-
-    def reads(self, readings: Readings, losses: LastLosses) -> None:
-        """Know who hears of the script's measures and keeps its last losses."""
-        self._readings, self._losses = readings, losses
 
     def started(self, session: Session) -> None:
         """Remember it."""
@@ -153,11 +149,11 @@ class Ending(Listener):
         self._busy = True
         try:
             self._calls += 1
-            if self._calls == self._call:
+            if self._calls == self._plan.call:
                 self._branch()
             if self._over:
                 self._prune(lambda pruner: pruner.look(module))
-            elif torch.is_grad_enabled() and self._made >= self._updates - UPDATES:
+            elif torch.is_grad_enabled() and self._made >= self._plan.updates - UPDATES:
                 self._keep(module, args, kwargs)
         finally:
             self._busy = False
@@ -169,7 +165,7 @@ class Ending(Listener):
             self._branch()
         self._prune(Pruner.finish)
         self._write({})
-        if self._point and self._fork:
+        if self._point and self._plan.fork:
             leave()
 
     def _keep(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
@@ -183,16 +179,16 @@ class Ending(Listener):
         self._over = True
         if not self._inputs:
             return
-        number = 0 if self._points else None
-        if self._fork:
-            folders = [self._folder / str(number) for number in range(len(self._points))]
-            number = branch(folders, cores(), self._until)
+        number = 0 if self._plan.points else None
+        if self._plan.fork:
+            folders = [self._folder / str(number) for number in range(len(self._plan.points))]
+            number = branch(folders, cores(), self._plan.until)
         if number is not None:
             self._folder = self._folder / str(number)
             self._folder.mkdir(exist_ok=True)
-            self._point = dict(self._points[number])
+            self._point = dict(self._plan.points[number])
             method, sparsity = self._point["method"], self._point["sparsity"]
-            self._pruner = Pruner(self._inputs, method, sparsity, self._pattern)
+            self._pruner = Pruner(self._inputs, method, sparsity, self._plan.form)
 
     def _prune(self, act: Callable[[Pruner], None]) -> None:
         if self._pruner is None:
@@ -202,7 +198,7 @@ class Ending(Listener):
                 act(self._pruner)
         except Exception as error:  # of a network that no method was made for
             self._write({"failed": str(error) or type(error).__name__})
-            if self._fork:
+            if self._plan.fork:
                 leave()
             self._pruner = None
 
@@ -237,7 +233,7 @@ class Ending(Listener):
 
     def _value(self) -> float | None:
         """What the script last measured itself by, after its last update."""
-        wanted = tuple(self._measure or ())
+        wanted = tuple(self._plan.measure or ())
         rows = [one.as_data() for one in self._readings.readings]
         values = [one["value"] for one in rows if (one["site"], one["kind"]) == wanted]
         return values[-1] if values else None
